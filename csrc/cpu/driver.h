@@ -1,0 +1,106 @@
+// What the layer driver and the network driver share: scratch memory, teams, columns of a team member.
+#pragma once
+
+#include <sched.h>
+#include <stdlib.h>
+
+#include "kernels.h"
+#include "products.h"
+#include "rows.h"
+
+NT_NAMESPACE_BEGIN
+
+// Zeroed scratch memory, cut into pieces that start at cache lines.
+class Scratch {
+ public:
+  explicit Scratch(int64_t bytes) {
+    if (posix_memalign(&memory_, 64, static_cast<size_t>(bytes + 64)) != 0) abort();
+    __builtin_memset(memory_, 0, static_cast<size_t>(bytes + 64));
+    next_ = static_cast<char*>(memory_);
+  }
+  ~Scratch() { free(memory_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  template <class T>
+  T* take(int64_t count) {
+    T* piece = reinterpret_cast<T*>(next_);
+    next_ += bytes<T>(count);
+    return piece;
+  }
+  template <class T>
+  static constexpr int64_t bytes(int64_t count) {
+    return (count * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
+  }
+
+ private:
+  void* memory_ = nullptr;
+  char* next_ = nullptr;
+};
+
+// All members of the team have arrived when one returns. Yields after a while, so that it also finishes when there
+// are fewer cores than members.
+inline void meet(const Team& team) {
+  if (team.size == 1) return;
+  int64_t *arrived = team.barrier, *phase = team.barrier + 8;  // two cache lines
+  const int64_t now = __atomic_load_n(phase, __ATOMIC_RELAXED);
+  if (__atomic_add_fetch(arrived, 1, __ATOMIC_ACQ_REL) == team.size) {
+    __atomic_store_n(arrived, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(phase, now + 1, __ATOMIC_RELEASE);
+    return;
+  }
+  for (int spins = 0; __atomic_load_n(phase, __ATOMIC_ACQUIRE) == now;)
+    if (++spins > 4000) sched_yield();
+}
+
+// The columns of one member: whole cache lines, so that members never write to the same one.
+struct Columns {
+  int64_t begin, end;         // of the n entries
+  int64_t padded_end;         // of the padded row
+  template <class T>
+  static Columns of(int64_t n, const Team& team) {
+    constexpr int64_t width = 64 / static_cast<int64_t>(sizeof(T));
+    const int64_t lines = (n + width - 1) / width;
+    const int64_t first = lines * team.rank / team.size * width, last = lines * (team.rank + 1) / team.size * width;
+    return {first < n ? first : n, last < n ? last : n, last};
+  }
+  int64_t count() const { return end - begin; }
+};
+
+// Spikes of more than this share of the neurons: the dense product is cheaper than gathering rows.
+constexpr double kDenseRate = 0.35;
+
+constexpr int64_t kBlock = 4;  // samples that share one pass over the weights
+
+template <class T>
+NT_HD void copy_row(int64_t n, const T* from, T* to) {
+  if (n > 0 && from != to) __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
+}
+
+template <class T>
+NT_HD void add_row(int64_t n, const T* from, T* to) {
+  NT_SIMD
+  for (int64_t j = 0; j < n; ++j) to[j] += from[j];
+}
+
+// Rows of m samples times a padded matrix, columns [begin, padded_end): event-driven where few entries are not zero,
+// dense where many. `index` and `value` hold `inputs` entries. The two ways give the same bits.
+template <class T>
+void multiply_rows(int64_t m, int64_t inputs, const T* const* rows, const T* weight, int64_t stride, T* const* out,
+                   const Columns& columns, double dense_rate, int32_t* index, T* value) {
+  const T* dense_in[kBlock];
+  T* dense_out[kBlock];
+  int64_t dense_count = 0;
+  for (int64_t r = 0; r < m; ++r) {
+    const int64_t count = compress(inputs, rows[r], index, value);
+    if (static_cast<double>(count) > dense_rate * static_cast<double>(inputs)) {
+      dense_in[dense_count] = rows[r];
+      dense_out[dense_count++] = out[r];
+    } else {
+      gather_columns(count, index, value, weight, stride, out[r], columns.begin, columns.padded_end);
+    }
+  }
+  if (dense_count > 0) dense(dense_count, inputs, dense_in, weight, stride, dense_out, columns.begin, columns.padded_end);
+}
+
+NT_NAMESPACE_END

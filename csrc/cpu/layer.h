@@ -1,0 +1,176 @@
+// Drivers of one layer over a whole sequence: time loops over the row kernels. The sums over presynaptic neurons come
+// from products.h; samples never wait for each other.
+#pragma once
+
+#include "driver.h"
+
+NT_NAMESPACE_BEGIN
+
+// Points `row` at the state before and after step t of sample b, columns from `column` on. A state without a trace
+// lives in its final_state row and is updated in place.
+template <class T>
+NT_HD void aim_step(const LayerForward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column, StepRow<T>& row) {
+  for (int k = 0; k < info.states; ++k) {
+    const int64_t at = b * a.neurons + column;
+    if (a.trace[k]) {
+      row.before[k] = t == 0 ? a.initial[k] + at : a.trace[k].row(b, t - 1) + column;
+      row.after[k] = a.trace[k].row(b, t) + column;
+    } else {
+      row.before[k] = t == 0 ? a.initial[k] + at : a.final_state[k] + at;
+      row.after[k] = a.final_state[k] + at;
+    }
+  }
+  row.current = a.current.row(b, t) + column;
+}
+
+template <class T>
+NT_HD void finish_step(const LayerForward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column, const StepRow<T>& row) {
+  if (a.out) activate_row(a.activation, row.n, row.after[info.output], a.out.row(b, t) + column);
+  if (t + 1 < a.steps) return;
+  for (int k = 0; k < info.states; ++k) copy_row(row.n, row.after[k], a.final_state[k] + b * a.neurons + column);
+}
+
+template <class T>
+void forward_independent(const LayerForward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin, int64_t end) {
+  const int64_t tiles = tiles_of(a.neurons);
+  Scratch scratch(Scratch::bytes<T>(kTile));
+  const T* zeros = scratch.take<T>(kTile);
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const int64_t b = unit / tiles, column = unit % tiles * kTile;
+    const int64_t n = a.neurons - column < kTile ? a.neurons - column : kTile;
+    StepRow<T> row = {n, a.constants + column, a.neurons, {}, {}, nullptr, zeros};
+    for (int64_t t = 0; t < a.steps; ++t) {
+      aim_step(a, info, b, t, column, row);
+      rows.step(row);
+      finish_step(a, info, b, t, column, row);
+    }
+  }
+}
+
+template <class T>
+void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin, int64_t end) {
+  const int64_t n = a.neurons, width = a.recurrent_stride;
+  const Columns all = {0, n, width};
+  Scratch scratch(kBlock * Scratch::bytes<T>(width) + Scratch::bytes<int32_t>(n) + Scratch::bytes<T>(n));
+  T* recurrent[kBlock];
+  for (auto& r : recurrent) r = scratch.take<T>(width);
+  int32_t* index = scratch.take<int32_t>(n);
+  T* value = scratch.take<T>(n);
+  for (int64_t first = begin; first < end; first += kBlock) {
+    const int64_t m = end - first < kBlock ? end - first : kBlock;
+    for (int64_t t = 0; t < a.steps; ++t) {
+      StepRow<T> row[kBlock];
+      const T* spikes[kBlock] = {};
+      for (int64_t r = 0; r < m; ++r) {
+        row[r] = {n, a.constants, n, {}, {}, nullptr, recurrent[r]};
+        aim_step(a, info, first + r, t, 0, row[r]);
+        spikes[r] = row[r].before[info.presynaptic];
+      }
+      multiply_rows(m, n, spikes, a.recurrent, width, recurrent, all, kDenseRate, index, value);
+      for (int64_t r = 0; r < m; ++r) {
+        rows.step(row[r]);
+        finish_step(a, info, first + r, t, 0, row[r]);
+      }
+    }
+  }
+}
+
+template <class T>
+void layer_forward(const LayerForward<T>& a, int64_t begin, int64_t end) {
+  const FlushDenormals flush;
+  const ModelInfo& info = model_info(a.model);
+  const RowKernels<T>& rows = rows_of<T>(a.model, a.surrogate);
+  a.recurrent ? forward_recurrent(a, info, rows, begin, end) : forward_independent(a, info, rows, begin, end);
+}
+
+// ---- adjoint -------------------------------------------------------------------------------------------------
+
+// Rows of step t of sample b, columns from `column` on. `scratch` holds the output's gradient before its activation.
+template <class T>
+NT_HD void aim_adjoint(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column, const T* zeros,
+                       T* scratch, AdjointRow<T>& row) {
+  for (int k = 0; k < info.states; ++k) {
+    const int64_t at = b * a.neurons + column;
+    if (t == 0) {
+      row.before[k] = a.initial[k] + at;
+    } else {
+      row.before[k] = a.trace[k] ? a.trace[k].row(b, t - 1) + column : nullptr;
+    }
+    row.after[k] = a.trace[k] ? a.trace[k].row(b, t) + column : nullptr;
+    row.grad_state[k] = a.grad_state[k] + at;
+    if (a.grad_trace[k]) add_row(row.n, a.grad_trace[k].row(b, t) + column, row.grad_state[k]);
+  }
+  row.grad_out = zeros;
+  if (a.grad_out) {
+    row.grad_out = a.grad_out.row(b, t) + column;
+    if (a.activation != Activation::identity) {
+      activate_adjoint_row(a.activation, row.n, a.out.row(b, t) + column, row.grad_out, scratch);
+      row.grad_out = scratch;
+    }
+  }
+  row.grad_current = a.grad_current.row(b, t) + column;
+}
+
+template <class T>
+NT_HD T* grad_constants_row(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t column) {
+  return a.grad_constants == nullptr ? nullptr : a.grad_constants + b * info.constants * a.neurons + column;
+}
+
+template <class T>
+void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin, int64_t end) {
+  const int64_t tiles = tiles_of(a.neurons);
+  Scratch scratch(2 * Scratch::bytes<T>(kTile));
+  const T* zeros = scratch.take<T>(kTile);
+  T* grad_out = scratch.take<T>(kTile);
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const int64_t b = unit / tiles, column = unit % tiles * kTile;
+    const int64_t n = a.neurons - column < kTile ? a.neurons - column : kTile;
+    AdjointRow<T> row = {n, a.constants + column, a.neurons, {}, {}, nullptr, zeros, {}, nullptr, grad_constants_row(a, info, b, column)};
+    for (int64_t t = a.steps - 1; t >= 0; --t) {
+      aim_adjoint(a, info, b, t, column, zeros, grad_out, row);
+      rows.adjoint(row, t == 0, a.grad_constants != nullptr);
+    }
+  }
+}
+
+template <class T>
+void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin, int64_t end,
+                        const Team& team) {
+  const int64_t n = a.neurons, width = a.recurrent_stride;
+  const Columns mine = Columns::of<T>(n, team);
+  Scratch scratch((kBlock + 2) * Scratch::bytes<T>(width));
+  T* recurrent[kBlock];
+  for (auto& r : recurrent) r = scratch.take<T>(width);
+  T* grad_out = scratch.take<T>(width);
+  const T* zeros = scratch.take<T>(width);
+  for (int64_t first = begin; first < end; first += kBlock) {
+    const int64_t m = end - first < kBlock ? end - first : kBlock;
+    for (auto& r : recurrent) __builtin_memset(r, 0, static_cast<size_t>(width) * sizeof(T));
+    const T* later[kBlock] = {};
+    for (int64_t t = a.steps - 1; t >= 0; --t) {
+      for (int64_t r = 0; r < m; ++r) {
+        const int64_t b = first + r;
+        AdjointRow<T> row = {mine.count(), a.constants + mine.begin, n, {}, {}, nullptr, recurrent[r] + mine.begin, {}, nullptr,
+                             grad_constants_row(a, info, b, mine.begin)};
+        aim_adjoint(a, info, b, t, mine.begin, zeros, grad_out, row);
+        rows.adjoint(row, t == 0, a.grad_constants != nullptr);
+        later[r] = a.grad_current.row(b, t);
+      }
+      meet(team);  // everyone has written its columns of c_t
+      dense(m, n, later, a.recurrent_transposed, width, recurrent, mine.begin, mine.padded_end);
+    }
+    for (int64_t r = 0; r < m; ++r)
+      add_row(mine.count(), recurrent[r] + mine.begin, a.grad_state[info.presynaptic] + (first + r) * n + mine.begin);
+  }
+}
+
+template <class T>
+void layer_backward(const LayerBackward<T>& a, int64_t begin, int64_t end, const Team& team) {
+  const FlushDenormals flush;
+  const ModelInfo& info = model_info(a.model);
+  const RowKernels<T>& rows = rows_of<T>(a.model, a.surrogate);
+  a.recurrent_transposed ? backward_recurrent(a, info, rows, begin, end, team)
+                         : backward_independent(a, info, rows, begin, end);
+}
+
+NT_NAMESPACE_END

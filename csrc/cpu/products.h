@@ -1,0 +1,150 @@
+// Small matrix products of the time loop. Every element is a sum in ascending order of the inner index, whatever the
+// blocking, so gathering over spikes, dense products and any split over threads or samples give the same bits.
+#pragma once
+
+#include <cstring>
+
+#include "simd.h"
+
+NT_NAMESPACE_BEGIN
+
+// c[ROWS, VECTORS] = a[ROWS, k] b[k, VECTORS]
+template <int ROWS, int VECTORS, class T>
+NT_HD void dense_tile(int64_t k, const T* const* a, const T* NT_RESTRICT b, int64_t stride, T* const* c, int64_t column) {
+  constexpr int64_t W = Simd<T>::kWidth;
+  Vector<T> sum[ROWS][VECTORS] = {};
+  for (int64_t p = 0; p < k; ++p) {
+    const T* line = b + p * stride + column;
+    Vector<T> value[VECTORS];
+    for (int q = 0; q < VECTORS; ++q) value[q] = load(line + q * W);
+    for (int r = 0; r < ROWS; ++r)
+      for (int q = 0; q < VECTORS; ++q) sum[r][q] = fma(a[r][p], value[q], sum[r][q]);
+  }
+  for (int r = 0; r < ROWS; ++r)
+    for (int q = 0; q < VECTORS; ++q) store(c[r] + column + q * W, sum[r][q]);
+}
+
+// Columns [begin, end) of c = a b for ROWS rows; begin and end are multiples of the padding.
+template <int ROWS, class T>
+NT_HD void dense_rows(int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin, int64_t end) {
+  constexpr int64_t W = Simd<T>::kWidth;
+  constexpr int kWide = ROWS == 1 ? (kVectorBytes == 64 ? 16 : 8) : (kVectorBytes == 64 ? 4 : 2);
+  int64_t j = begin;
+  for (; j + kWide * W <= end; j += kWide * W) dense_tile<ROWS, kWide>(k, a, b, stride, c, j);
+  for (; j + 2 * W <= end; j += 2 * W) dense_tile<ROWS, 2>(k, a, b, stride, c, j);
+  for (; j + W <= end; j += W) dense_tile<ROWS, 1>(k, a, b, stride, c, j);
+}
+
+// The same for m rows, four at a time.
+template <class T>
+NT_HD void dense(int64_t m, int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin, int64_t end) {
+  int64_t r = 0;
+  for (; r + 4 <= m; r += 4) dense_rows<4>(k, a + r, b, stride, c + r, begin, end);
+  if (r + 2 <= m) {
+    dense_rows<2>(k, a + r, b, stride, c + r, begin, end);
+    r += 2;
+  }
+  if (r < m) dense_rows<1>(k, a + r, b, stride, c + r, begin, end);
+}
+
+// Indices and values of the entries that are not zero, ascending; both outputs hold n entries.
+template <class T>
+int64_t compress(int64_t n, const T* row, int32_t* index, T* value) {
+  int64_t count = 0;
+  int64_t i = 0;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    __m512i id = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i sixteen = _mm512_set1_epi32(16);
+    // The compressed vectors are stored whole, which is faster than a masked store; up to the last full one there is room.
+    for (; i + 16 <= n; i += 16, id = _mm512_add_epi32(id, sixteen)) {
+      const __m512 v = _mm512_loadu_ps(row + i);
+      const __mmask16 mask = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+      if (mask == 0) continue;
+      _mm512_storeu_si512(index + count, _mm512_maskz_compress_epi32(mask, id));
+      _mm512_storeu_ps(value + count, _mm512_maskz_compress_ps(mask, v));
+      count += __builtin_popcount(mask);
+    }
+  }
+#endif
+  for (; i < n; ++i) {
+    index[count] = static_cast<int32_t>(i);
+    value[count] = row[i];
+    count += row[i] != T(0);
+  }
+  return count;
+}
+
+template <class T>
+int64_t count_nonzero(int64_t n, const T* values) {
+  int64_t count = 0;
+  NT_SIMD
+  for (int64_t i = 0; i < n; ++i) count += values[i] != T(0);
+  return count;
+}
+
+template <int VECTORS, class T>
+NT_HD void gather_tile(int64_t count, const int32_t* index, const T* value, const T* weight, int64_t stride, T* out) {
+  constexpr int64_t W = Simd<T>::kWidth;
+  Vector<T> sum[VECTORS] = {};
+  for (int64_t e = 0; e < count; ++e) {
+    const T* line = weight + index[e] * stride;
+    for (int q = 0; q < VECTORS; ++q) sum[q] = fma(value[e], load(line + q * W), sum[q]);
+  }
+  for (int q = 0; q < VECTORS; ++q) store(out + q * W, sum[q]);
+}
+
+// out[begin, end) = sum over the listed rows; spikes have value 1, for which fma is an exact addition.
+template <class T>
+NT_HD void gather_columns(int64_t count, const int32_t* index, const T* value, const T* weight, int64_t stride, T* out,
+                          int64_t begin, int64_t end) {
+  constexpr int64_t W = Simd<T>::kWidth;
+  constexpr int kWide = kVectorBytes == 64 ? 16 : 8;
+  int64_t j = begin;
+  for (; j + kWide * W <= end; j += kWide * W) gather_tile<kWide>(count, index, value, weight + j, stride, out + j);
+  for (; j + 4 * W <= end; j += 4 * W) gather_tile<4>(count, index, value, weight + j, stride, out + j);
+  for (; j + W <= end; j += W) gather_tile<1>(count, index, value, weight + j, stride, out + j);
+}
+
+template <class T>
+void gather(int64_t n, int64_t count, const int32_t* index, const T* value, const T* weight, int64_t stride, T* out) {
+  const FlushDenormals flush;
+  gather_columns(count, index, value, weight, stride, out, 0, n);
+}
+
+template <int VECTORS, class T>
+NT_HD void outer_tile(int64_t first, int64_t last, const int32_t* row, const T* value, const T* const* rows, int64_t column,
+                      T* grad) {
+  constexpr int64_t W = Simd<T>::kWidth;
+  Vector<T> sum[VECTORS];
+  for (int q = 0; q < VECTORS; ++q) sum[q] = load(grad + column + q * W);
+  for (int64_t e = first; e < last; ++e) {
+    const T* line = rows[row[e]] + column;
+    for (int q = 0; q < VECTORS; ++q) sum[q] = fma(value[e], load(line + q * W), sum[q]);
+  }
+  for (int q = 0; q < VECTORS; ++q) store(grad + column + q * W, sum[q]);
+}
+
+template <class T>
+void scatter_outer(int64_t n, int64_t begin, int64_t end, const int32_t* start, const int32_t* row, const T* value,
+                   const T* const* rows, T* grad, int64_t stride) {
+  const FlushDenormals flush;
+  constexpr int64_t W = Simd<T>::kWidth;
+  constexpr int kWide = kVectorBytes == 64 ? 16 : 8;
+  for (int64_t p = begin; p < end; ++p) {
+    const int64_t first = start[p], last = start[p + 1];
+    if (first == last) continue;
+    T* target = grad + p * stride;
+    int64_t j = 0;
+    for (; j + kWide * W <= n; j += kWide * W) outer_tile<kWide>(first, last, row, value, rows, j, target);
+    for (; j + 4 * W <= n; j += 4 * W) outer_tile<4>(first, last, row, value, rows, j, target);
+    for (; j + W <= n; j += W) outer_tile<1>(first, last, row, value, rows, j, target);
+    for (; j < n; ++j) {
+      T sum = target[j];
+      for (int64_t e = first; e < last; ++e) sum = NT_FMA(value[e], rows[row[e]][j], sum);
+      target[j] = sum;
+    }
+  }
+}
+
+NT_NAMESPACE_END

@@ -1,0 +1,178 @@
+// One time step of one row of neurons, for any model: the only loops that know a model's equations. The drivers
+// (layer.h, network.h) call them through the table of row kernels.
+#pragma once
+
+#include "../arguments.h"
+#include "../models/models.h"
+#include "simd.h"
+
+NT_NAMESPACE_BEGIN
+
+template <class T>
+struct StepRow {
+  int64_t n;
+  const T* constants;  // [constants, stride]
+  int64_t stride;
+  const T* before[kMaxStates];
+  T* after[kMaxStates];  // may be the same rows as before
+  const T* current;
+  const T* recurrent;
+};
+
+template <class T>
+struct AdjointRow {
+  int64_t n;
+  const T* constants;
+  int64_t stride;
+  const T* before[kMaxStates];  // null where the model restores the state from the saved ones
+  const T* after[kMaxStates];
+  const T* grad_out;            // dL/d(output state) from the output
+  const T* grad_recurrent;      // c_{t+1} R^T: dL/d(presynaptic state)
+  T* grad_state[kMaxStates];    // in: after the step, out: before it
+  T* grad_current;
+  T* grad_constants;            // [constants, stride], added to; only with kConstants
+};
+
+template <class T>
+struct RowKernels {
+  void (*step)(const StepRow<T>&);
+  void (*adjoint)(const AdjointRow<T>&, bool initial, bool constants);
+  void (*presynaptic)(int64_t n, const T* constants, const T* const* saved, T* out);
+};
+
+template <class M, class T>
+NT_HD typename M::Constants load_constants(const T* constants, int64_t stride, int64_t j) {
+  typename M::Constants c;
+  c.each([&](int k, T& value) { value = constants[k * stride + j]; });
+  return c;
+}
+
+template <class M, class T>
+void step_row(const StepRow<T>& a) {
+  const StepRow<T> row = a;
+  NT_SIMD
+  for (int64_t j = 0; j < row.n; ++j) {
+    const typename M::Constants c = load_constants<M>(row.constants, row.stride, j);
+    typename M::State before;
+    before.each([&](int k, T& value) { value = row.before[k][j]; });
+    typename M::State after = M::step(c, before, row.current[j], row.recurrent[j]);
+    after.each([&](int k, T& value) { row.after[k][j] = value; });
+  }
+}
+
+// Saved states are read from their traces, the others restored; at the first step all of them are given.
+template <class M, bool kGiven, unsigned kKnown, class T>
+NT_HD typename M::State load_state(const typename M::Constants& c, const T* const* rows, int64_t j) {
+  typename M::State s;
+  s.each([&](int k, T& value) { value = kGiven || (kKnown >> k & 1u) ? rows[k][j] : T(0); });
+  if constexpr (!kGiven) M::restore(c, s);
+  return s;
+}
+
+template <class M, bool kInitial, bool kConstants, class T>
+void adjoint_row_loop(const AdjointRow<T>& a) {
+  const AdjointRow<T> row = a;
+  constexpr unsigned kKnown = M::kSaved | (kConstants ? M::kSavedForConstants : 0u);
+  NT_SIMD
+  for (int64_t j = 0; j < row.n; ++j) {
+    const typename M::Constants c = load_constants<M>(row.constants, row.stride, j);
+    const typename M::State before = load_state<M, kInitial, kKnown>(c, row.before, j);
+    const typename M::State after = load_state<M, false, kKnown>(c, row.after, j);
+    typename M::State grad;
+    grad.each([&](int k, T& value) { value = row.grad_state[k][j]; });
+    grad.each([&](int k, T& value) {
+      if (k == M::kOutput) value += row.grad_out[j];
+      if (k == M::kPresynaptic) value += row.grad_recurrent[j];
+    });
+    T grad_current;
+    typename M::Constants grad_constants = {};
+    typename M::State grad_before = M::adjoint(c, before, after, grad, grad_current, grad_constants);
+    grad_before.each([&](int k, T& value) { row.grad_state[k][j] = value; });
+    row.grad_current[j] = grad_current;
+    if constexpr (kConstants) {
+      grad_constants.each([&](int k, T& value) { row.grad_constants[k * row.stride + j] += value; });
+    }
+  }
+}
+
+template <class M, class T>
+void adjoint_row(const AdjointRow<T>& a, bool initial, bool constants) {
+  if (initial) {
+    constants ? adjoint_row_loop<M, true, true>(a) : adjoint_row_loop<M, true, false>(a);
+  } else {
+    constants ? adjoint_row_loop<M, false, true>(a) : adjoint_row_loop<M, false, false>(a);
+  }
+}
+
+template <class M, class T>
+void presynaptic_row(int64_t n, const T* constants, const T* const* saved, T* out) {
+  if constexpr (M::kPresynaptic >= 0) {
+    NT_SIMD
+    for (int64_t j = 0; j < n; ++j) {
+      typename M::State s = load_state<M, false, M::kSaved>(load_constants<M>(constants, n, j), saved, j);
+      s.each([&](int k, T& value) {
+        if (k == M::kPresynaptic) out[j] = value;
+      });
+    }
+  } else {
+    (void)n, (void)constants, (void)saved, (void)out;
+  }
+}
+
+// ---- activations: y = f(v), and dL/dv from y ---------------------------------------------------------------
+
+template <class T>
+void activate_row(Activation activation, int64_t n, const T* v, T* y) {
+  switch (activation) {
+    case Activation::identity:
+      NT_SIMD for (int64_t j = 0; j < n; ++j) y[j] = v[j];
+      return;
+    case Activation::relu:
+      NT_SIMD for (int64_t j = 0; j < n; ++j) y[j] = v[j] > T(0) ? v[j] : T(0);
+      return;
+    case Activation::tanh:
+      NT_SIMD for (int64_t j = 0; j < n; ++j) y[j] = nt_tanh(v[j]);
+      return;
+    case Activation::sigmoid:
+      NT_SIMD for (int64_t j = 0; j < n; ++j) y[j] = nt_sigmoid(v[j]);
+      return;
+  }
+}
+
+template <class T>
+void activate_adjoint_row(Activation activation, int64_t n, const T* y, const T* grad, T* out) {
+  switch (activation) {
+    case Activation::identity:
+      NT_SIMD for (int64_t j = 0; j < n; ++j) out[j] = grad[j];
+      return;
+    case Activation::relu:
+      NT_SIMD for (int64_t j = 0; j < n; ++j) out[j] = y[j] > T(0) ? grad[j] : T(0);
+      return;
+    case Activation::tanh:
+      NT_SIMD for (int64_t j = 0; j < n; ++j) out[j] = grad[j] * (T(1) - y[j] * y[j]);
+      return;
+    case Activation::sigmoid:
+      NT_SIMD for (int64_t j = 0; j < n; ++j) out[j] = grad[j] * (y[j] * (T(1) - y[j]));
+      return;
+  }
+}
+
+// ---- the table -----------------------------------------------------------------------------------------------
+
+template <template <class, class> class M, class T, class S>
+constexpr RowKernels<T> row_kernels() {
+  return {&step_row<M<T, S>, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<M<T, S>, T>};
+}
+
+template <class T>
+const RowKernels<T>& rows_of(int64_t model, int64_t surrogate) {
+#define NT_ROW_SURROGATE(MODEL) \
+  { row_kernels<MODEL, T, FastSigmoid>(), row_kernels<MODEL, T, Phi>() }
+#define NT_ROW(name, MODEL) NT_ROW_SURROGATE(MODEL),
+  static const RowKernels<T> table[][2] = {NT_MODELS(NT_ROW)};
+#undef NT_ROW
+#undef NT_ROW_SURROGATE
+  return table[model][surrogate];
+}
+
+NT_NAMESPACE_END

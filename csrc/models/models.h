@@ -1,0 +1,33 @@
+// The list of models: the name is that of the operators, the number stands in the kernel table and in network programs.
+#pragma once
+
+#include "li.h"
+#include "lif.h"
+#include "linear.h"
+#include "low_pass.h"
+#include "spy_li.h"
+#include "spy_lif.h"
+
+NT_NAMESPACE_BEGIN
+
+template <class T, class S>
+using LifLpf = LowPass<T, Lif<T, S>>;
+template <class T, class S>
+using SpyLifLpf = LowPass<T, SpyLif<T, S>>;
+
+NT_NAMESPACE_END
+
+// X(operator name, model)
+#define NT_MODELS(X)           \
+  X(lif, Lif)                  \
+  X(spy_lif, SpyLif)           \
+  X(lif_lpf, LifLpf)           \
+  X(spy_lif_lpf, SpyLifLpf)    \
+  X(li, Li)                    \
+  X(spy_li, SpyLi)             \
+  X(linear, Linear)
+
+// X(name, surrogate), in the order of the numbers that Python passes
+#define NT_SURROGATES(X)       \
+  X(fast_sigmoid, FastSigmoid) \
+  X(phi, Phi)

@@ -1,0 +1,35 @@
+"""Stateless functions over the fused operators, usable from any torch code.
+
+Every function runs a whole sequence ``[B, T, F]`` in one native operator, forward and backward, and returns the output
+``[B, T, N]`` with the state after the last step, which continues the sequence when passed on.
+"""
+
+from neurotorch.functional._models import ACTIVATIONS, MODELS, SURROGATES, LayerCall, NeuronModel
+from neurotorch.functional._network import run_network
+from neurotorch.functional._sequence import run_sequence
+from neurotorch.functional.li import LIState, SpyLIState, li, linear, spy_li
+from neurotorch.functional.lif import LIFLPFState, LIFState, lif, lif_lpf
+from neurotorch.functional.spy_lif import SpyLIFLPFState, SpyLIFState, spy_lif, spy_lif_lpf
+
+__all__ = [
+    "ACTIVATIONS",
+    "MODELS",
+    "SURROGATES",
+    "LIFLPFState",
+    "LIFState",
+    "LIState",
+    "LayerCall",
+    "NeuronModel",
+    "SpyLIFLPFState",
+    "SpyLIFState",
+    "SpyLIState",
+    "li",
+    "lif",
+    "lif_lpf",
+    "linear",
+    "run_network",
+    "run_sequence",
+    "spy_li",
+    "spy_lif",
+    "spy_lif_lpf",
+]
