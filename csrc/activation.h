@@ -9,20 +9,28 @@ NT_NAMESPACE_BEGIN
 template <class T>
 NT_HD T activate(Activation activation, T v) {
   switch (activation) {
-    case Activation::relu: return v > T(0) ? v : T(0);
-    case Activation::tanh: return nt_tanh(v);
-    case Activation::sigmoid: return nt_sigmoid(v);
-    default: return v;
+    case Activation::relu:
+      return v > T(0) ? v : T(0);
+    case Activation::tanh:
+      return nt_tanh(v);
+    case Activation::sigmoid:
+      return nt_sigmoid(v);
+    default:
+      return v;
   }
 }
 
 template <class T>
 NT_HD T activate_adjoint(Activation activation, T y, T grad) {
   switch (activation) {
-    case Activation::relu: return y > T(0) ? grad : T(0);
-    case Activation::tanh: return grad * (T(1) - y * y);
-    case Activation::sigmoid: return grad * (y * (T(1) - y));
-    default: return grad;
+    case Activation::relu:
+      return y > T(0) ? grad : T(0);
+    case Activation::tanh:
+      return grad * (T(1) - y * y);
+    case Activation::sigmoid:
+      return grad * (y * (T(1) - y));
+    default:
+      return grad;
   }
 }
 

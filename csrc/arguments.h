@@ -28,8 +28,7 @@ struct Rows {
 #if defined(__CUDACC__)
   __host__ __device__
 #endif
-      P*
-      row(int64_t b, int64_t t) const {
+      P* row(int64_t b, int64_t t) const {
     return data + b * batch + t * time;
   }
 };
@@ -40,14 +39,14 @@ struct LayerForward {
   int64_t model = 0, surrogate = 0;
   Activation activation = Activation::identity;
   int64_t batch = 0, steps = 0, neurons = 0;
-  Rows<const T> current;            // x_t W (or the input itself)
-  const T* recurrent = nullptr;     // R [neurons, recurrent_stride], padded with zeros; null without recurrence
+  Rows<const T> current;         // x_t W (or the input itself)
+  const T* recurrent = nullptr;  // R [neurons, recurrent_stride], padded with zeros; null without recurrence
   int64_t recurrent_stride = 0;
-  const T* constants = nullptr;     // [constants, neurons]
+  const T* constants = nullptr;       // [constants, neurons]
   const T* initial[kMaxStates] = {};  // [B, neurons] each
-  T* final_state[kMaxStates] = {};  // [B, neurons] each: written
-  Rows<T> trace[kMaxStates];        // written where given: the state after each step
-  Rows<T> out;                      // activation(output state); null when it is the trace of the output state itself
+  T* final_state[kMaxStates] = {};    // [B, neurons] each: written
+  Rows<T> trace[kMaxStates];          // written where given: the state after each step
+  Rows<T> out;                        // activation(output state); null when it is the trace of the output state itself
 };
 
 // Its adjoint. `trace` and `initial` are those of the forward run; traces that the adjoint does not need may be null.
@@ -62,12 +61,12 @@ struct LayerBackward {
   const T* constants = nullptr;
   const T* initial[kMaxStates] = {};
   Rows<const T> trace[kMaxStates];
-  Rows<const T> out;                        // needed when there is an activation
-  Rows<const T> grad_out;                   // dL/d out; null: zero
-  Rows<const T> grad_trace[kMaxStates];     // dL/d trace; null: zero
-  T* grad_state[kMaxStates] = {};           // [B, neurons]: in dL/d(final state), out dL/d(initial state)
-  Rows<T> grad_current;                     // written: dL/d(x_t W)
-  T* grad_constants = nullptr;              // [B, constants, neurons], added to; null when not wanted
+  Rows<const T> out;                     // needed when there is an activation
+  Rows<const T> grad_out;                // dL/d out; null: zero
+  Rows<const T> grad_trace[kMaxStates];  // dL/d trace; null: zero
+  T* grad_state[kMaxStates] = {};        // [B, neurons]: in dL/d(final state), out dL/d(initial state)
+  Rows<T> grad_current;                  // written: dL/d(x_t W)
+  T* grad_constants = nullptr;           // [B, constants, neurons], added to; null when not wanted
 };
 
 }  // namespace nt

@@ -19,52 +19,60 @@ enum ModelNumber : int64_t {
 std::vector<int64_t> model_info(int64_t model) {
   require(model >= 0 && model < kernels().model_count, "model: no such number");
   const ModelInfo& info = kernels().models[model];
-  return {info.states, info.constants, info.output, info.presynaptic, info.saved, info.saved_for_constants, info.learnable, info.spiking, info.compact};
+  return {info.states,    info.constants, info.output, info.presynaptic, info.saved, info.saved_for_constants,
+          info.learnable, info.spiking,   info.compact};
 }
 
 template <int64_t M>
-std::tuple<Tensor, TensorList, TensorList, TensorList> forward(const Tensor& x, const OptionalTensor& weight, const OptionalTensor& recurrent_weight,
-                                                               const TensorList& state, const TensorList& constants, int64_t surrogate,
-                                                               int64_t activation, int64_t traces, int64_t recompute_every) {
-  return layer_forward(M, x, weight, recurrent_weight, state, constants, surrogate, activation, traces, recompute_every);
+std::tuple<Tensor, TensorList, TensorList, TensorList> forward(const Tensor& x, const OptionalTensor& weight,
+                                                               const OptionalTensor& recurrent_weight,
+                                                               const TensorList& state, const TensorList& constants,
+                                                               int64_t surrogate, int64_t activation, int64_t traces,
+                                                               int64_t recompute_every) {
+  return layer_forward(M, x, weight, recurrent_weight, state, constants, surrogate, activation, traces,
+                       recompute_every);
 }
 
 template <int64_t M>
-TensorList backward(const OptionalTensor& grad_out, const OptionalTensorList& grad_state, const OptionalTensorList& grad_traces,
-                    const Tensor& x, const OptionalTensor& weight, const OptionalTensor& recurrent_weight, const TensorList& state,
-                    const TensorList& constants, const OptionalTensor& out, const OptionalTensorList& traces,
-                    const TensorList& checkpoints, int64_t surrogate, int64_t activation, int64_t recompute_every, int64_t wanted) {
-  return layer_backward(M, grad_out, grad_state, grad_traces, x, weight, recurrent_weight, state, constants, out, traces, checkpoints,
-                        surrogate, activation, recompute_every, wanted);
+TensorList backward(const OptionalTensor& grad_out, const OptionalTensorList& grad_state,
+                    const OptionalTensorList& grad_traces, const Tensor& x, const OptionalTensor& weight,
+                    const OptionalTensor& recurrent_weight, const TensorList& state, const TensorList& constants,
+                    const OptionalTensor& out, const OptionalTensorList& traces, const TensorList& checkpoints,
+                    int64_t surrogate, int64_t activation, int64_t recompute_every, int64_t wanted) {
+  return layer_backward(M, grad_out, grad_state, grad_traces, x, weight, recurrent_weight, state, constants, out,
+                        traces, checkpoints, surrogate, activation, recompute_every, wanted);
 }
 
-std::tuple<TensorList, TensorList, TensorList, TensorList> forward_network(const TensorList& inputs, const TensorList& weights, const TensorList& state,
-                                                                           const TensorList& constants, const OptionalTensorList& teacher,
-                                                                           double teacher_weight, const std::vector<int64_t>& program,
-                                                                           const std::vector<int64_t>& feedback, int64_t fed,
-                                                                           int64_t outputs, int64_t steps) {
-  return network_forward({inputs, weights, state, constants, teacher, teacher_weight, program, feedback, fed, outputs, steps});
+std::tuple<TensorList, TensorList, TensorList, TensorList> forward_network(
+    const TensorList& inputs, const TensorList& weights, const TensorList& state, const TensorList& constants,
+    const OptionalTensorList& teacher, double teacher_weight, const std::vector<int64_t>& program,
+    const std::vector<int64_t>& feedback, int64_t fed, int64_t outputs, int64_t steps) {
+  return network_forward(
+      {inputs, weights, state, constants, teacher, teacher_weight, program, feedback, fed, outputs, steps});
 }
 
-TensorList backward_network(const OptionalTensorList& grad_out, const OptionalTensorList& grad_state, const OptionalTensorList& grad_traces,
-                            const TensorList& inputs, const TensorList& weights, const TensorList& state, const TensorList& constants,
-                            const OptionalTensorList& teacher, const TensorList& stages, const OptionalTensorList& traces,
-                            const TensorList& read, double teacher_weight, const std::vector<int64_t>& program,
+TensorList backward_network(const OptionalTensorList& grad_out, const OptionalTensorList& grad_state,
+                            const OptionalTensorList& grad_traces, const TensorList& inputs, const TensorList& weights,
+                            const TensorList& state, const TensorList& constants, const OptionalTensorList& teacher,
+                            const TensorList& stages, const OptionalTensorList& traces, const TensorList& read,
+                            double teacher_weight, const std::vector<int64_t>& program,
                             const std::vector<int64_t>& feedback, int64_t fed, int64_t outputs, int64_t steps,
                             const std::vector<int64_t>& wanted) {
-  return network_backward({inputs, weights, state, constants, teacher, teacher_weight, program, feedback, fed, outputs, steps}, grad_out,
-                          grad_state, grad_traces, stages, traces, read, wanted);
+  return network_backward(
+      {inputs, weights, state, constants, teacher, teacher_weight, program, feedback, fed, outputs, steps}, grad_out,
+      grad_state, grad_traces, stages, traces, read, wanted);
 }
 
 }  // namespace
 }  // namespace nt
 
-#define NT_FORWARD_SCHEMA                                                                                              \
-  "_forward(Tensor x, Tensor? weight, Tensor? recurrent_weight, Tensor[] state, Tensor[] constants, int surrogate, "   \
+#define NT_FORWARD_SCHEMA                                                                                            \
+  "_forward(Tensor x, Tensor? weight, Tensor? recurrent_weight, Tensor[] state, Tensor[] constants, int surrogate, " \
   "int activation, int traces, int recompute_every) -> (Tensor, Tensor[], Tensor[], Tensor[])"
-#define NT_BACKWARD_SCHEMA                                                                                             \
-  "_backward(Tensor? grad_out, Tensor?[] grad_state, Tensor?[] grad_traces, Tensor x, Tensor? weight, "                \
-  "Tensor? recurrent_weight, Tensor[] state, Tensor[] constants, Tensor? out, Tensor?[] traces, Tensor[] checkpoints, " \
+#define NT_BACKWARD_SCHEMA                                                                                 \
+  "_backward(Tensor? grad_out, Tensor?[] grad_state, Tensor?[] grad_traces, Tensor x, Tensor? weight, "    \
+  "Tensor? recurrent_weight, Tensor[] state, Tensor[] constants, Tensor? out, Tensor?[] traces, Tensor[] " \
+  "checkpoints, "                                                                                          \
   "int surrogate, int activation, int recompute_every, int wanted) -> Tensor[]"
 
 STABLE_TORCH_LIBRARY(neurotorch, m) {
@@ -72,7 +80,7 @@ STABLE_TORCH_LIBRARY(neurotorch, m) {
   // states, constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, compact (arguments.h).
   m.def("model_info(int model) -> int[]");
   // One neuron layer over a whole sequence and its adjoint (ops/layer.h).
-#define NT_DEFINE(name, MODEL)   \
+#define NT_DEFINE(name, MODEL)    \
   m.def(#name NT_FORWARD_SCHEMA); \
   m.def(#name NT_BACKWARD_SCHEMA);
   NT_MODELS(NT_DEFINE)
@@ -83,12 +91,14 @@ STABLE_TORCH_LIBRARY(neurotorch, m) {
       "float teacher_weight, int[] program, int[] feedback, int fed, int outputs, SymInt steps) "
       "-> (Tensor[], Tensor[], Tensor[], Tensor[])");
   m.def(
-      "network_backward(Tensor?[] grad_out, Tensor?[] grad_state, Tensor?[] grad_traces, Tensor[] inputs, Tensor[] weights, "
+      "network_backward(Tensor?[] grad_out, Tensor?[] grad_state, Tensor?[] grad_traces, Tensor[] inputs, Tensor[] "
+      "weights, "
       "Tensor[] state, Tensor[] constants, Tensor?[] teacher, Tensor[] stages, Tensor?[] traces, Tensor[] read, "
-      "float teacher_weight, int[] program, int[] feedback, int fed, int outputs, SymInt steps, int[] wanted) -> Tensor[]");
+      "float teacher_weight, int[] program, int[] feedback, int fed, int outputs, SymInt steps, int[] wanted) -> "
+      "Tensor[]");
 }
 
-#define NT_IMPLEMENT(name, MODEL)                                 \
+#define NT_IMPLEMENT(name, MODEL)                                  \
   m.impl(#name "_forward", TORCH_BOX(&nt::forward<nt::k_##name>)); \
   m.impl(#name "_backward", TORCH_BOX(&nt::backward<nt::k_##name>));
 

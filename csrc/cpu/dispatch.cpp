@@ -42,7 +42,8 @@ KernelChoice choose() {
   if (wanted != nullptr && *wanted != '\0') {
     for (const Candidate& c : candidates) {
       if (std::strcmp(c.name, wanted) != 0) continue;
-      if (!c.runs_here) throw std::invalid_argument(std::string("NEUROTORCH_ISA: this processor does not run ") + wanted);
+      if (!c.runs_here)
+        throw std::invalid_argument(std::string("NEUROTORCH_ISA: this processor does not run ") + wanted);
       return {c.table, "NEUROTORCH_ISA asked for it", built};
     }
     throw std::invalid_argument(std::string("NEUROTORCH_ISA: expected one of ") + built + ", got " + wanted);

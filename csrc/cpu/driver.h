@@ -55,8 +55,8 @@ inline void meet(const Team& team) {
 
 // The columns of one member: whole cache lines, so that members never write to the same one.
 struct Columns {
-  int64_t begin, end;         // of the n entries
-  int64_t padded_end;         // of the padded row
+  int64_t begin, end;  // of the n entries
+  int64_t padded_end;  // of the padded row
   template <class T>
   static Columns of(int64_t n, const Team& team) {
     constexpr int64_t width = 64 / static_cast<int64_t>(sizeof(T));
@@ -100,7 +100,8 @@ void multiply_rows(int64_t m, int64_t inputs, const T* const* rows, const T* wei
       gather_columns(count, index, value, weight, stride, out[r], columns.begin, columns.padded_end);
     }
   }
-  if (dense_count > 0) dense(dense_count, inputs, dense_in, weight, stride, dense_out, columns.begin, columns.padded_end);
+  if (dense_count > 0)
+    dense(dense_count, inputs, dense_in, weight, stride, dense_out, columns.begin, columns.padded_end);
 }
 
 NT_NAMESPACE_END

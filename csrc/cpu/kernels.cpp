@@ -9,8 +9,8 @@ inline namespace NT_ISA_NAME {
 template <class M>
 constexpr ModelInfo describe(const char* name) {
   static_assert(M::kStates <= kMaxStates && M::kConstants <= kMaxConstants);
-  return {name,          M::kStates,    M::kConstants, M::kOutput, M::kPresynaptic, M::kSaved, M::kSavedForConstants,
-          M::kLearnable, M::kSpiking,   M::kCompact};
+  return {name,          M::kStates,  M::kConstants, M::kOutput, M::kPresynaptic, M::kSaved, M::kSavedForConstants,
+          M::kLearnable, M::kSpiking, M::kCompact};
 }
 
 static constexpr ModelInfo kModels[] = {
@@ -31,14 +31,15 @@ namespace nt {
 inline namespace NT_ISA_NAME {
 
 template <class T>
-static void presynaptic(int64_t model, int64_t surrogate, int64_t n, const T* constants, const T* const* saved, T* out) {
+static void presynaptic(int64_t model, int64_t surrogate, int64_t n, const T* constants, const T* const* saved,
+                        T* out) {
   rows_of<T>(model, surrogate).presynaptic(n, constants, saved, out);
 }
 
 template <class T>
 static constexpr Kernels<T> kernels_of() {
-  return {&layer_forward<T>, &layer_backward<T>,  &network_forward<T>, &network_backward<T>, &presynaptic<T>,
-          &count_nonzero<T>, &compress<T>,        &gather<T>,          &scatter_outer<T>};
+  return {&layer_forward<T>, &layer_backward<T>, &network_forward<T>, &network_backward<T>, &presynaptic<T>,
+          &count_nonzero<T>, &compress<T>,       &gather<T>,          &scatter_outer<T>};
 }
 
 #define NT_STRING_(x) #x

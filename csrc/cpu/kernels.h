@@ -21,14 +21,16 @@ struct Kernels {
   void (*network_backward)(const Network<T>&, int64_t begin, int64_t end, const Team&);
 
   // z_t of the model from its saved traces (those rows may be null that the model restores).
-  void (*presynaptic_row)(int64_t model, int64_t surrogate, int64_t n, const T* constants, const T* const* saved, T* out);
+  void (*presynaptic_row)(int64_t model, int64_t surrogate, int64_t n, const T* constants, const T* const* saved,
+                          T* out);
 
   // Number of entries that are not zero.
   int64_t (*count_nonzero)(int64_t n, const T* values);
   // Indices and values of the entries of `row` that are not zero, ascending. Both outputs hold n entries.
   int64_t (*compress)(int64_t n, const T* row, int32_t* index, T* value);
   // out[0, n) = sum of value[i] * weight[index[i], :] in the given order; n is a multiple of the vector padding.
-  void (*gather)(int64_t n, int64_t count, const int32_t* index, const T* value, const T* weight, int64_t stride, T* out);
+  void (*gather)(int64_t n, int64_t count, const int32_t* index, const T* value, const T* weight, int64_t stride,
+                 T* out);
   // grad[p, 0..n) += sum over entries e in [start[p], start[p + 1]) of value[e] * rows[row[e]], for p in [begin, end).
   void (*scatter_outer)(int64_t n, int64_t begin, int64_t end, const int32_t* start, const int32_t* row, const T* value,
                         const T* const* rows, T* grad, int64_t stride);

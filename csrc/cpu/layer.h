@@ -9,7 +9,8 @@ NT_NAMESPACE_BEGIN
 // Points `row` at the state before and after step t of sample b, columns from `column` on. A state without a trace
 // lives in its final_state row and is updated in place.
 template <class T>
-NT_HD void aim_step(const LayerForward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column, StepRow<T>& row) {
+NT_HD void aim_step(const LayerForward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column,
+                    StepRow<T>& row) {
   for (int k = 0; k < info.states; ++k) {
     const int64_t at = b * a.neurons + column;
     if (a.trace[k]) {
@@ -24,14 +25,16 @@ NT_HD void aim_step(const LayerForward<T>& a, const ModelInfo& info, int64_t b, 
 }
 
 template <class T>
-NT_HD void finish_step(const LayerForward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column, const StepRow<T>& row) {
+NT_HD void finish_step(const LayerForward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column,
+                       const StepRow<T>& row) {
   if (a.out) activate_row(a.activation, row.n, row.after[info.output], a.out.row(b, t) + column);
   if (t + 1 < a.steps) return;
   for (int k = 0; k < info.states; ++k) copy_row(row.n, row.after[k], a.final_state[k] + b * a.neurons + column);
 }
 
 template <class T>
-void forward_independent(const LayerForward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin, int64_t end) {
+void forward_independent(const LayerForward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin,
+                         int64_t end) {
   const int64_t tiles = tiles_of(a.neurons);
   Scratch scratch(Scratch::bytes<T>(kTile));
   const T* zeros = scratch.take<T>(kTile);
@@ -48,7 +51,8 @@ void forward_independent(const LayerForward<T>& a, const ModelInfo& info, const 
 }
 
 template <class T>
-void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin, int64_t end) {
+void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin,
+                       int64_t end) {
   const int64_t n = a.neurons, width = a.recurrent_stride;
   const Columns all = {0, n, width};
   Scratch scratch(kBlock * Scratch::bytes<T>(width) + Scratch::bytes<int32_t>(n) + Scratch::bytes<T>(n));
@@ -87,8 +91,8 @@ void layer_forward(const LayerForward<T>& a, int64_t begin, int64_t end) {
 
 // Rows of step t of sample b, columns from `column` on. `scratch` holds the output's gradient before its activation.
 template <class T>
-NT_HD void aim_adjoint(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column, const T* zeros,
-                       T* scratch, AdjointRow<T>& row) {
+NT_HD void aim_adjoint(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column,
+                       const T* zeros, T* scratch, AdjointRow<T>& row) {
   for (int k = 0; k < info.states; ++k) {
     const int64_t at = b * a.neurons + column;
     if (t == 0) {
@@ -117,7 +121,8 @@ NT_HD T* grad_constants_row(const LayerBackward<T>& a, const ModelInfo& info, in
 }
 
 template <class T>
-void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin, int64_t end) {
+void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin,
+                          int64_t end) {
   const int64_t tiles = tiles_of(a.neurons);
   Scratch scratch(2 * Scratch::bytes<T>(kTile));
   const T* zeros = scratch.take<T>(kTile);
@@ -125,7 +130,11 @@ void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, cons
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t b = unit / tiles, column = unit % tiles * kTile;
     const int64_t n = a.neurons - column < kTile ? a.neurons - column : kTile;
-    AdjointRow<T> row = {n, a.constants + column, a.neurons, {}, {}, nullptr, zeros, {}, nullptr, grad_constants_row(a, info, b, column)};
+    AdjointRow<T> row = {n,         a.constants + column,
+                         a.neurons, {},
+                         {},        nullptr,
+                         zeros,     {},
+                         nullptr,   grad_constants_row(a, info, b, column)};
     for (int64_t t = a.steps - 1; t >= 0; --t) {
       aim_adjoint(a, info, b, t, column, zeros, grad_out, row);
       rows.adjoint(row, t == 0, a.grad_constants != nullptr);
@@ -134,8 +143,8 @@ void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, cons
 }
 
 template <class T>
-void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin, int64_t end,
-                        const Team& team) {
+void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin,
+                        int64_t end, const Team& team) {
   const int64_t n = a.neurons, width = a.recurrent_stride;
   const Columns mine = Columns::of<T>(n, team);
   Scratch scratch((kBlock + 2) * Scratch::bytes<T>(width));
@@ -150,8 +159,9 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
     for (int64_t t = a.steps - 1; t >= 0; --t) {
       for (int64_t r = 0; r < m; ++r) {
         const int64_t b = first + r;
-        AdjointRow<T> row = {mine.count(), a.constants + mine.begin, n, {}, {}, nullptr, recurrent[r] + mine.begin, {}, nullptr,
-                             grad_constants_row(a, info, b, mine.begin)};
+        AdjointRow<T> row = {
+            mine.count(), a.constants + mine.begin,  n,  {},      {},
+            nullptr,      recurrent[r] + mine.begin, {}, nullptr, grad_constants_row(a, info, b, mine.begin)};
         aim_adjoint(a, info, b, t, mine.begin, zeros, grad_out, row);
         rows.adjoint(row, t == 0, a.grad_constants != nullptr);
         later[r] = a.grad_current.row(b, t);

@@ -1,4 +1,5 @@
-// Drivers of a whole network in closed loop: all layers step together, the outputs of a step are the inputs of the next.
+// Drivers of a whole network in closed loop: all layers step together, the outputs of a step are the inputs of the
+// next.
 #pragma once
 
 #include "driver.h"
@@ -38,7 +39,8 @@ NT_HD void feed_back(const Network<T>& net, int64_t k, int64_t b, int64_t t, con
 }
 
 template <class T>
-NT_HD void aim_network_step(const NetworkLayer<T>& layer, const ModelInfo& info, int64_t b, int64_t t, int64_t column, StepRow<T>& row) {
+NT_HD void aim_network_step(const NetworkLayer<T>& layer, const ModelInfo& info, int64_t b, int64_t t, int64_t column,
+                            StepRow<T>& row) {
   for (int k = 0; k < info.states; ++k) {
     const int64_t at = b * layer.neurons + column;
     const bool traced = static_cast<bool>(layer.trace[k]);
@@ -53,8 +55,8 @@ NT_HD void aim_network_step(const NetworkLayer<T>& layer, const ModelInfo& info,
 
 // One layer at step t for a block of samples; the team shares the columns.
 template <class T>
-void network_layer_step(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, bool last, const Team& team, const T* zeros,
-                        T* const* current, T* const* recurrent, int32_t* index, T* value) {
+void network_layer_step(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, bool last, const Team& team,
+                        const T* zeros, T* const* current, T* const* recurrent, int32_t* index, T* value) {
   const ModelInfo& info = model_info(layer.model);
   const RowKernels<T>& rows = rows_of<T>(layer.model, layer.surrogate);
   const Columns mine = Columns::of<T>(layer.neurons, team);
@@ -71,7 +73,8 @@ void network_layer_step(const NetworkLayer<T>& layer, int64_t first, int64_t m, 
     spikes[r] = row[r].before[info.presynaptic] - mine.begin;
   }
   if (layer.recurrent != nullptr)
-    multiply_rows(m, layer.neurons, spikes, layer.recurrent, layer.recurrent_stride, recurrent, mine, kDenseRate, index, value);
+    multiply_rows(m, layer.neurons, spikes, layer.recurrent, layer.recurrent_stride, recurrent, mine, kDenseRate, index,
+                  value);
   // A recurrent layer without a trace of its presynaptic state updates it in place: nobody may still be reading it.
   if (layer.recurrent != nullptr && !layer.trace[info.presynaptic]) meet(team);
   for (int64_t r = 0; r < m; ++r) {
@@ -100,12 +103,14 @@ void network_forward(const Network<T>& net, int64_t begin, int64_t end, const Te
     const int64_t m = end - first < kBlock ? end - first : kBlock;
     for (int64_t t = 0; t < net.steps; ++t) {
       for (int64_t l = 0; l < net.layers; ++l) {
-        network_layer_step(net.layer[l], first, m, t, t + 1 == net.steps, team, zeros, current, recurrent, index, value);
+        network_layer_step(net.layer[l], first, m, t, t + 1 == net.steps, team, zeros, current, recurrent, index,
+                           value);
         if (l + 1 < net.layers) meet(team);
       }
       if (t + 1 >= net.given && t + 1 < net.steps)
         for (int64_t k = 0; k < net.fed_layers; ++k)
-          for (int64_t r = 0; r < m; ++r) feed_back(net, k, first + r, t + 1, Columns::of<T>(net.layer[k].inputs, team));
+          for (int64_t r = 0; r < m; ++r)
+            feed_back(net, k, first + r, t + 1, Columns::of<T>(net.layer[k].inputs, team));
       meet(team);
     }
   }
@@ -116,14 +121,15 @@ void network_forward(const Network<T>& net, int64_t begin, int64_t end, const Te
 // The adjoint of layer l at step t for a block of samples, after which c_t stands in grad_current. `grad_out` holds
 // dL/d out of all later readers of the output.
 template <class T>
-void network_layer_adjoint(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, const Team& team, const T* zeros,
-                           T* const* grad_out, T* const* grad_recurrent) {
+void network_layer_adjoint(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, const Team& team,
+                           const T* zeros, T* const* grad_out, T* const* grad_recurrent) {
   const ModelInfo& info = model_info(layer.model);
   const RowKernels<T>& rows = rows_of<T>(layer.model, layer.surrogate);
   const Columns mine = Columns::of<T>(layer.neurons, team);
   for (int64_t r = 0; r < m; ++r) {
     const int64_t b = first + r, at = b * layer.neurons + mine.begin;
-    AdjointRow<T> row = {mine.count(), layer.constants + mine.begin, layer.neurons, {}, {}, nullptr, zeros, {}, nullptr, nullptr};
+    AdjointRow<T> row = {mine.count(), layer.constants + mine.begin, layer.neurons, {}, {}, nullptr, zeros, {}, nullptr,
+                         nullptr};
     for (int k = 0; k < info.states; ++k) {
       const bool traced = static_cast<bool>(layer.trace[k]);
       row.after[k] = traced ? layer.trace[k].row(b, t) + mine.begin : nullptr;
@@ -185,16 +191,19 @@ struct NetworkGradients {
 
 // c_t W^T: what the layer's input receives, columns of this member.
 template <class T>
-void network_input_gradient(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, const Columns& columns, T* const* out) {
+void network_input_gradient(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, const Columns& columns,
+                            T* const* out) {
   const T* current[kBlock] = {};
   for (int64_t r = 0; r < m; ++r) current[r] = layer.grad_current.row(first + r, t);
-  dense(m, layer.neurons, current, layer.weight_transposed, layer.transposed_stride, out, columns.begin, columns.padded_end);
+  dense(m, layer.neurons, current, layer.weight_transposed, layer.transposed_stride, out, columns.begin,
+        columns.padded_end);
 }
 
 // Hands the input gradient of layer l at step t to whatever it read: a layer of the same step, the concatenated first
 // layers, or, when it was fed back, an output of the step before.
 template <class T>
-void network_hand_back(const Network<T>& net, int64_t l, int64_t first, int64_t m, int64_t t, const Team& team, NetworkGradients<T>& grads) {
+void network_hand_back(const Network<T>& net, int64_t l, int64_t first, int64_t m, int64_t t, const Team& team,
+                       NetworkGradients<T>& grads) {
   const int64_t first_output = net.layers - net.output_layers;
   const Columns mine = Columns::of<T>(net.layer[l].inputs, team);
   if (l < net.fed_layers) {
@@ -246,8 +255,8 @@ void network_backward(const Network<T>& net, int64_t begin, int64_t end, const T
           const Columns mine = Columns::of<T>(layer.neurons, team);
           const T* current[kBlock] = {};
           for (int64_t r = 0; r < m; ++r) current[r] = layer.grad_current.row(first + r, t);
-          dense(m, layer.neurons, current, layer.recurrent_transposed, layer.recurrent_stride, grads.recurrent[l], mine.begin,
-                mine.padded_end);
+          dense(m, layer.neurons, current, layer.recurrent_transposed, layer.recurrent_stride, grads.recurrent[l],
+                mine.begin, mine.padded_end);
         }
         network_hand_back(net, l, first, m, t, team, grads);
       }

@@ -15,20 +15,20 @@ struct NetworkLayer {
   int64_t weight_stride = 0;
   const T* recurrent = nullptr;  // R [neurons, recurrent_stride] or null
   int64_t recurrent_stride = 0;
-  const T* weight_transposed = nullptr;     // backward: W^T [neurons, transposed_stride]
+  const T* weight_transposed = nullptr;  // backward: W^T [neurons, transposed_stride]
   int64_t transposed_stride = 0;
   const T* recurrent_transposed = nullptr;  // backward: R^T [neurons, recurrent_stride]
   const T* constants = nullptr;             // [constants, neurons]
   const T* initial[kMaxStates] = {};
   T* final_state[kMaxStates] = {};
   Rows<T> trace[kMaxStates];
-  Rows<T> input;   // what the layer reads; for input layers the driver writes the fed-back rows
+  Rows<T> input;  // what the layer reads; for input layers the driver writes the fed-back rows
   Rows<T> out;
-  Rows<const T> grad_out;                // backward: dL/d out from outside; null: zero
+  Rows<const T> grad_out;  // backward: dL/d out from outside; null: zero
   Rows<const T> grad_trace[kMaxStates];
   T* grad_state[kMaxStates] = {};
   Rows<T> grad_current;
-  T* grad_constants = nullptr;           // [B, constants, neurons] or null
+  T* grad_constants = nullptr;  // [B, constants, neurons] or null
 };
 
 // The first `fed_layers` layers read the given inputs and, at steps from `given` on, the output of output layer

@@ -10,7 +10,8 @@ NT_NAMESPACE_BEGIN
 
 // c[ROWS, VECTORS] = a[ROWS, k] b[k, VECTORS]
 template <int ROWS, int VECTORS, class T>
-NT_HD void dense_tile(int64_t k, const T* const* a, const T* NT_RESTRICT b, int64_t stride, T* const* c, int64_t column) {
+NT_HD void dense_tile(int64_t k, const T* const* a, const T* NT_RESTRICT b, int64_t stride, T* const* c,
+                      int64_t column) {
   constexpr int64_t W = Simd<T>::kWidth;
   Vector<T> sum[ROWS][VECTORS] = {};
   for (int64_t p = 0; p < k; ++p) {
@@ -26,7 +27,8 @@ NT_HD void dense_tile(int64_t k, const T* const* a, const T* NT_RESTRICT b, int6
 
 // Columns [begin, end) of c = a b for ROWS rows; begin and end are multiples of the padding.
 template <int ROWS, class T>
-NT_HD void dense_rows(int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin, int64_t end) {
+NT_HD void dense_rows(int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin,
+                      int64_t end) {
   constexpr int64_t W = Simd<T>::kWidth;
   constexpr int kWide = ROWS == 1 ? (kVectorBytes == 64 ? 16 : 8) : (kVectorBytes == 64 ? 4 : 2);
   int64_t j = begin;
@@ -37,7 +39,8 @@ NT_HD void dense_rows(int64_t k, const T* const* a, const T* b, int64_t stride, 
 
 // The same for m rows, four at a time.
 template <class T>
-NT_HD void dense(int64_t m, int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin, int64_t end) {
+NT_HD void dense(int64_t m, int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin,
+                 int64_t end) {
   int64_t r = 0;
   for (; r + 4 <= m; r += 4) dense_rows<4>(k, a + r, b, stride, c + r, begin, end);
   if (r + 2 <= m) {
@@ -56,7 +59,8 @@ int64_t compress(int64_t n, const T* row, int32_t* index, T* value) {
   if constexpr (sizeof(T) == 4) {
     __m512i id = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i sixteen = _mm512_set1_epi32(16);
-    // The compressed vectors are stored whole, which is faster than a masked store; up to the last full one there is room.
+    // The compressed vectors are stored whole, which is faster than a masked store; up to the last full one there is
+    // room.
     for (; i + 16 <= n; i += 16, id = _mm512_add_epi32(id, sixteen)) {
       const __m512 v = _mm512_loadu_ps(row + i);
       const __mmask16 mask = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
@@ -113,8 +117,8 @@ void gather(int64_t n, int64_t count, const int32_t* index, const T* value, cons
 }
 
 template <int VECTORS, class T>
-NT_HD void outer_tile(int64_t first, int64_t last, const int32_t* row, const T* value, const T* const* rows, int64_t column,
-                      T* grad) {
+NT_HD void outer_tile(int64_t first, int64_t last, const int32_t* row, const T* value, const T* const* rows,
+                      int64_t column, T* grad) {
   constexpr int64_t W = Simd<T>::kWidth;
   Vector<T> sum[VECTORS];
   for (int q = 0; q < VECTORS; ++q) sum[q] = load(grad + column + q * W);

@@ -2,6 +2,7 @@
 // (layer.h, network.h) call them through the table of row kernels.
 #pragma once
 
+#include "../activation.h"
 #include "../arguments.h"
 #include "../models/models.h"
 #include "simd.h"
@@ -26,11 +27,11 @@ struct AdjointRow {
   int64_t stride;
   const T* before[kMaxStates];  // null where the model restores the state from the saved ones
   const T* after[kMaxStates];
-  const T* grad_out;            // dL/d(output state) from the output
-  const T* grad_recurrent;      // c_{t+1} R^T: dL/d(presynaptic state)
-  T* grad_state[kMaxStates];    // in: after the step, out: before it
+  const T* grad_out;          // dL/d(output state) from the output
+  const T* grad_recurrent;    // c_{t+1} R^T: dL/d(presynaptic state)
+  T* grad_state[kMaxStates];  // in: after the step, out: before it
   T* grad_current;
-  T* grad_constants;            // [constants, stride], added to; only with kConstants
+  T* grad_constants;  // [constants, stride], added to; only with kConstants
 };
 
 template <class T>
@@ -81,8 +82,9 @@ void adjoint_row_loop(const AdjointRow<T>& a) {
     typename M::State grad;
     grad.each([&](int k, T& value) { value = row.grad_state[k][j]; });
     grad.each([&](int k, T& value) {
-      if (k == M::kOutput) value += row.grad_out[j];
+      // In this order a sequence that is cut in two, whose cut adds the recurrent part first, gives the same bits.
       if (k == M::kPresynaptic) value += row.grad_recurrent[j];
+      if (k == M::kOutput) value += row.grad_out[j];
     });
     T grad_current;
     typename M::Constants grad_constants = {};
@@ -119,41 +121,45 @@ void presynaptic_row(int64_t n, const T* constants, const T* const* saved, T* ou
   }
 }
 
-// ---- activations: y = f(v), and dL/dv from y ---------------------------------------------------------------
+// ---- activations ---------------------------------------------------------------------------------------------
+
+template <Activation A, class T>
+NT_HD void activate_row_as(int64_t n, const T* v, T* y) {
+  NT_SIMD
+  for (int64_t j = 0; j < n; ++j) y[j] = activate(A, v[j]);
+}
 
 template <class T>
 void activate_row(Activation activation, int64_t n, const T* v, T* y) {
   switch (activation) {
     case Activation::identity:
-      NT_SIMD for (int64_t j = 0; j < n; ++j) y[j] = v[j];
-      return;
+      return activate_row_as<Activation::identity>(n, v, y);
     case Activation::relu:
-      NT_SIMD for (int64_t j = 0; j < n; ++j) y[j] = v[j] > T(0) ? v[j] : T(0);
-      return;
+      return activate_row_as<Activation::relu>(n, v, y);
     case Activation::tanh:
-      NT_SIMD for (int64_t j = 0; j < n; ++j) y[j] = nt_tanh(v[j]);
-      return;
+      return activate_row_as<Activation::tanh>(n, v, y);
     case Activation::sigmoid:
-      NT_SIMD for (int64_t j = 0; j < n; ++j) y[j] = nt_sigmoid(v[j]);
-      return;
+      return activate_row_as<Activation::sigmoid>(n, v, y);
   }
+}
+
+template <Activation A, class T>
+NT_HD void activate_adjoint_row_as(int64_t n, const T* y, const T* grad, T* out) {
+  NT_SIMD
+  for (int64_t j = 0; j < n; ++j) out[j] = activate_adjoint(A, y[j], grad[j]);
 }
 
 template <class T>
 void activate_adjoint_row(Activation activation, int64_t n, const T* y, const T* grad, T* out) {
   switch (activation) {
     case Activation::identity:
-      NT_SIMD for (int64_t j = 0; j < n; ++j) out[j] = grad[j];
-      return;
+      return activate_adjoint_row_as<Activation::identity>(n, y, grad, out);
     case Activation::relu:
-      NT_SIMD for (int64_t j = 0; j < n; ++j) out[j] = y[j] > T(0) ? grad[j] : T(0);
-      return;
+      return activate_adjoint_row_as<Activation::relu>(n, y, grad, out);
     case Activation::tanh:
-      NT_SIMD for (int64_t j = 0; j < n; ++j) out[j] = grad[j] * (T(1) - y[j] * y[j]);
-      return;
+      return activate_adjoint_row_as<Activation::tanh>(n, y, grad, out);
     case Activation::sigmoid:
-      NT_SIMD for (int64_t j = 0; j < n; ++j) out[j] = grad[j] * (y[j] * (T(1) - y[j]));
-      return;
+      return activate_adjoint_row_as<Activation::sigmoid>(n, y, grad, out);
   }
 }
 
@@ -166,8 +172,7 @@ constexpr RowKernels<T> row_kernels() {
 
 template <class T>
 const RowKernels<T>& rows_of(int64_t model, int64_t surrogate) {
-#define NT_ROW_SURROGATE(MODEL) \
-  { row_kernels<MODEL, T, FastSigmoid>(), row_kernels<MODEL, T, Phi>() }
+#define NT_ROW_SURROGATE(MODEL) {row_kernels<MODEL, T, FastSigmoid>(), row_kernels<MODEL, T, Phi>()}
 #define NT_ROW(name, MODEL) NT_ROW_SURROGATE(MODEL),
   static const RowKernels<T> table[][2] = {NT_MODELS(NT_ROW)};
 #undef NT_ROW

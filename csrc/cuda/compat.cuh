@@ -1,8 +1,12 @@
-// The only system header of a kernel file. nvcc: the CUDA toolkit; a host compiler with NT_CUDA_EMULATE: the emulator
-// (tests/emulator), which gives the same names and the three macros below a meaning on the CPU.
+// What every kernel file starts from: CUDA and the models. nvcc: the CUDA toolkit; a host compiler with
+// NT_CUDA_EMULATE: the emulator (tests/emulator), which gives the same names and the three macros below a meaning on
+// the CPU.
 #pragma once
 
-#define NT_ISA_NAME cuda_models
+#define NT_ISA_NAME cuda_models  // before the model headers, which take their namespace from it
+
+#include "../activation.h"
+#include "../models/models.h"
 
 #if defined(NT_CUDA_EMULATE)
 #include "cuemu.h"
@@ -12,7 +16,7 @@
 #define NT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
   (kernel)<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
 
-#define NT_DYNAMIC_SHARED(name)                                   \
+#define NT_DYNAMIC_SHARED(name)                                     \
   extern __shared__ __align__(16) unsigned char nt_shared_memory[]; \
   unsigned char* name = nt_shared_memory
 

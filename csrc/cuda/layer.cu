@@ -5,9 +5,6 @@
 // column in registers; a layer with more neurons than a block has threads leaves the further ones in the buffers of the
 // final state and of its gradient, where they end up anyway.
 #include "compat.cuh"
-
-#include "../activation.h"
-#include "../models/models.h"
 #include "layer.h"
 #include "sparse_row.cuh"
 
@@ -27,8 +24,9 @@ enum ModelNumber : int64_t {
   X(spy_lif, SpyLif)
 
 constexpr int kThreads = 256;  // of a block without recurrence; one such block on a multiprocessor is enough: no spills
+// At most, of a block that has a sample; that leaves 64 or 128 registers for each.
 template <class T>
-constexpr int kSampleThreads = sizeof(T) == 4 ? 1024 : 512;  // at most, of a block that has a sample: 64 or 128 registers
+constexpr int kSampleThreads = sizeof(T) == 4 ? 1024 : 512;
 
 template <class T>
 __device__ T read(const T* address) {
@@ -94,7 +92,8 @@ template <class M, class T>
 __global__ void __launch_bounds__(kSampleThreads<T>) forward_recurrent(const LayerForward<T> a) {
   NT_DYNAMIC_SHARED(shared);
   const int64_t b = blockIdx.x;
-  const int n = static_cast<int>(a.neurons), first = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  const int n = static_cast<int>(a.neurons);
+  const int first = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   T* presynaptic = a.final_state[M::kPresynaptic] + b * n;
   Neuron<M, T> mine = {};
   for (int j = first; j < n; j += threads) {
@@ -129,7 +128,8 @@ NT_HD T* grad_constants_of(const LayerBackward<T>& a, int64_t b, int constants) 
 
 template <class M, class T>
 __device__ Adjoint<M, T> load_adjoint(const LayerBackward<T>& a, int64_t b, int j) {
-  Adjoint<M, T> adjoint = {load_constants<typename M::Constants>(a.constants, a.neurons, j), {},
+  Adjoint<M, T> adjoint = {load_constants<typename M::Constants>(a.constants, a.neurons, j),
+                           {},
                            load_state<typename M::State>(a.grad_state, b * a.neurons + j)};
   if (const T* rows = grad_constants_of(a, b, M::kConstants))
     adjoint.grad_constants = load_constants<typename M::Constants>(rows, a.neurons, j);
@@ -143,9 +143,10 @@ __device__ void store_adjoint(const LayerBackward<T>& a, int64_t b, int j, Adjoi
     adjoint.grad_constants.each([&](int k, T& value) { rows[k * a.neurons + j] = value; });
 }
 
-// The state after step t, completed from the traces that the adjoint keeps; t = -1 is the initial state, which is given.
+// The state after step t, completed from the traces that the adjoint keeps. The initial state, t = -1, is given whole.
 template <class M, class T>
-__device__ typename M::State saved_state(const LayerBackward<T>& a, const typename M::Constants& c, int64_t b, int64_t t, int j) {
+__device__ typename M::State saved_state(const LayerBackward<T>& a, const typename M::Constants& c, int64_t b,
+                                         int64_t t, int j) {
   if (t < 0) return load_state<typename M::State>(a.initial, b * a.neurons + j);
   typename M::State s;
   s.each([&](int k, T& value) {
@@ -156,9 +157,10 @@ __device__ typename M::State saved_state(const LayerBackward<T>& a, const typena
   return s;
 }
 
-// `recurrent` is entry j of c_{t+1} R^T, which is dL/d(presynaptic state) from the step after. Returns c_t.
+// `recurrent` is entry j of c_{t+1} R^T, which is dL/d(presynaptic state) from the step after. Writes c_t.
 template <class M, class T>
-__device__ void adjoint_step(const LayerBackward<T>& a, int64_t b, int64_t t, int j, T recurrent, Adjoint<M, T>& adjoint) {
+__device__ void adjoint_step(const LayerBackward<T>& a, int64_t b, int64_t t, int j, T recurrent,
+                             Adjoint<M, T>& adjoint) {
   T grad_out = 0;
   if (a.grad_out.data != nullptr) {
     grad_out = read(a.grad_out.row(b, t) + j);
@@ -168,8 +170,8 @@ __device__ void adjoint_step(const LayerBackward<T>& a, int64_t b, int64_t t, in
   typename M::State grad = adjoint.grad;
   grad.each([&](int k, T& value) {
     if (a.grad_trace[k].data != nullptr) value += read(a.grad_trace[k].row(b, t) + j);
-    if (k == M::kOutput) value += grad_out;
     if (k == M::kPresynaptic) value += recurrent;
+    if (k == M::kOutput) value += grad_out;
   });
   const typename M::State before = saved_state<M>(a, adjoint.constants, b, t - 1, j);
   const typename M::State after = saved_state<M>(a, adjoint.constants, b, t, j);
@@ -196,7 +198,8 @@ template <class M, class T>
 __global__ void __launch_bounds__(kSampleThreads<T>) backward_recurrent(const LayerBackward<T> a) {
   NT_DYNAMIC_SHARED(shared);
   const int64_t b = blockIdx.x;
-  const int n = static_cast<int>(a.neurons), first = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  const int n = static_cast<int>(a.neurons);
+  const int first = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   Adjoint<M, T> mine = {};
   if (first < n) mine = load_adjoint<M>(a, b, first);
   SparseRow<T> later(shared, n);  // c_{t+1}, empty at the last step
@@ -204,8 +207,10 @@ __global__ void __launch_bounds__(kSampleThreads<T>) backward_recurrent(const La
     for (int j = first; j < n; j += threads) {
       Adjoint<M, T> adjoint = j == first ? mine : load_adjoint<M>(a, b, j);
       adjoint_step<M>(a, b, t, j, later.times(a.recurrent_transposed, a.recurrent_stride, j), adjoint);
-      if (j == first) mine = adjoint;
-      else store_adjoint<M>(a, b, j, adjoint);
+      if (j == first)
+        mine = adjoint;
+      else
+        store_adjoint<M>(a, b, j, adjoint);
     }
     later.compress(a.grad_current.row(b, t), n);
   }
@@ -233,7 +238,8 @@ bool launch_forward(const LayerForward<T>& a, cudaStream_t stream) {
     if (a.recurrent != nullptr) {
       const size_t bytes = SparseRow<T>::bytes(a.neurons);
       if (!NT_ALLOW_SHARED((forward_recurrent<M, T>), bytes)) return false;
-      NT_LAUNCH((forward_recurrent<M, T>), dim3(static_cast<unsigned>(a.batch)), sample_block<T>(a.neurons), bytes, stream, a);
+      NT_LAUNCH((forward_recurrent<M, T>), dim3(static_cast<unsigned>(a.batch)), sample_block<T>(a.neurons), bytes,
+                stream, a);
       return true;
     }
   }
@@ -247,7 +253,8 @@ bool launch_backward(const LayerBackward<T>& a, cudaStream_t stream) {
     if (a.recurrent_transposed != nullptr) {
       const size_t bytes = SparseRow<T>::bytes(a.neurons);
       if (!NT_ALLOW_SHARED((backward_recurrent<M, T>), bytes)) return false;
-      NT_LAUNCH((backward_recurrent<M, T>), dim3(static_cast<unsigned>(a.batch)), sample_block<T>(a.neurons), bytes, stream, a);
+      NT_LAUNCH((backward_recurrent<M, T>), dim3(static_cast<unsigned>(a.batch)), sample_block<T>(a.neurons), bytes,
+                stream, a);
       return true;
     }
   }
@@ -260,10 +267,12 @@ bool launch_backward(const LayerBackward<T>& a, cudaStream_t stream) {
 bool supported(int64_t model, Activation activation) {
   switch (model) {
 #define NT_CASE(name, MODEL) \
-  case k_##name: return activation == Activation::identity || !MODEL<float, FastSigmoid>::kSpiking;
+  case k_##name:             \
+    return activation == Activation::identity || !MODEL<float, FastSigmoid>::kSpiking;
     NT_CUDA_MODELS(NT_CASE)
 #undef NT_CASE
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -273,10 +282,12 @@ bool layer_forward(const LayerForward<T>& a, cudaStream_t stream) {
   if (a.batch == 0 || a.neurons == 0) return true;
   switch (a.model) {  // the step is the same for every surrogate
 #define NT_CASE(name, MODEL) \
-  case k_##name: return launch_forward<MODEL<T, FastSigmoid>>(a, stream);
+  case k_##name:             \
+    return launch_forward<MODEL<T, FastSigmoid>>(a, stream);
     NT_CUDA_MODELS(NT_CASE)
 #undef NT_CASE
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -291,7 +302,8 @@ bool layer_backward(const LayerBackward<T>& a, cudaStream_t stream) {
                             : launch_backward<MODEL<T, Phi>>(a, stream);
     NT_CUDA_MODELS(NT_CASE)
 #undef NT_CASE
-    default: return false;
+    default:
+      return false;
   }
 }
 

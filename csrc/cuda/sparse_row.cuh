@@ -2,7 +2,7 @@
 // that row with a matrix: the recurrent sums of both directions.
 #pragma once
 
-#include "../common.h"
+#include "compat.cuh"
 
 namespace nt::cuda {
 
@@ -17,7 +17,8 @@ class SparseRow {
 
   // An empty list with room for n entries.
   __device__ SparseRow(unsigned char* shared, int n)
-      : value_(reinterpret_cast<T*>(shared)), index_(reinterpret_cast<int*>(value_ + n)),
+      : value_(reinterpret_cast<T*>(shared)),
+        index_(reinterpret_cast<int*>(value_ + n)),
         ballots_(reinterpret_cast<unsigned*>(index_ + n)) {}
 
   // Called by the whole block, whose size is a multiple of 32. Entry j of the row is read by the thread whose number is

@@ -31,10 +31,10 @@ struct Lif {
     }
   };
   static constexpr int kStates = 2, kConstants = 3;
-  static constexpr int kOutput = 1;                    // the state that is the layer's output
-  static constexpr int kPresynaptic = 1;               // the state that the recurrent weights see
-  static constexpr unsigned kSaved = 1u << 0;          // traces that the adjoint needs: v
-  static constexpr unsigned kSavedForConstants = 0;    // further ones for the gradients of the constants
+  static constexpr int kOutput = 1;                          // the state that is the layer's output
+  static constexpr int kPresynaptic = 1;                     // the state that the recurrent weights see
+  static constexpr unsigned kSaved = 1u << 0;                // traces that the adjoint needs: v
+  static constexpr unsigned kSavedForConstants = 0;          // further ones for the gradients of the constants
   static constexpr unsigned kLearnable = 1u << 0 | 1u << 1;  // constants that have a gradient
   static constexpr bool kSpiking = true, kCompact = Surrogate::kCompact;
 
@@ -49,8 +49,8 @@ struct Lif {
 
   // `grad` holds dL/d(state after the step) including everything that happens later; returns dL/d(state before it)
   // without the recurrent path, which the driver adds to the presynaptic state.
-  static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad, T& grad_current,
-                             Constants& grad_constants) {
+  static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad,
+                             T& grad_current, Constants& grad_constants) {
     const T psi = Surrogate::psi(after.v, c.threshold, c.gamma);
     const T grad_v = NT_FMA(psi, grad.z, grad.v);
     grad_current = grad_v * (T(1) - before.z);

@@ -43,12 +43,13 @@ struct LowPass {
 
   static NT_HD void restore(const Constants& c, State& s) { Base::restore(c.base, s.base); }
 
-  static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad, T& grad_current,
-                             Constants& grad_constants) {
+  static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad,
+                             T& grad_current, Constants& grad_constants) {
     typename Base::State grad_base = grad.base;
     grad_base.z += grad.phi;
     grad_constants.lpf_alpha = grad.phi * before.phi;
-    return {Base::adjoint(c.base, before.base, after.base, grad_base, grad_current, grad_constants.base), c.lpf_alpha * grad.phi};
+    return {Base::adjoint(c.base, before.base, after.base, grad_base, grad_current, grad_constants.base),
+            c.lpf_alpha * grad.phi};
   }
 };
 

@@ -18,13 +18,13 @@ using SpyLifLpf = LowPass<T, SpyLif<T, S>>;
 NT_NAMESPACE_END
 
 // X(operator name, model)
-#define NT_MODELS(X)           \
-  X(lif, Lif)                  \
-  X(spy_lif, SpyLif)           \
-  X(lif_lpf, LifLpf)           \
-  X(spy_lif_lpf, SpyLifLpf)    \
-  X(li, Li)                    \
-  X(spy_li, SpyLi)             \
+#define NT_MODELS(X)        \
+  X(lif, Lif)               \
+  X(spy_lif, SpyLif)        \
+  X(lif_lpf, LifLpf)        \
+  X(spy_lif_lpf, SpyLifLpf) \
+  X(li, Li)                 \
+  X(spy_li, SpyLi)          \
   X(linear, Linear)
 
 // X(name, surrogate), in the order of the numbers that Python passes

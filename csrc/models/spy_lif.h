@@ -48,8 +48,8 @@ struct SpyLif {
 
   static NT_HD void restore(const Constants& c, State& s) { s.z = s.v >= c.threshold ? T(1) : T(0); }
 
-  static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad, T& grad_current,
-                             Constants& grad_constants) {
+  static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad,
+                             T& grad_current, Constants& grad_constants) {
     const T psi = Surrogate::psi(after.v, c.threshold, c.gamma);
     const T grad_u = NT_FMA(psi, grad.z, grad.v) * (T(1) - before.z);
     grad_current = grad.i + grad_u;

@@ -7,14 +7,19 @@ namespace nt {
 std::vector<std::string> build_info() {
   const KernelChoice& choice = kernel_choice();
   std::string models;
-  for (int64_t m = 0; m < choice.table->model_count; ++m) models += (m ? ", " : "") + std::string(choice.table->models[m].name);
+  for (int64_t m = 0; m < choice.table->model_count; ++m)
+    models += (m ? ", " : "") + std::string(choice.table->models[m].name);
 #if defined(NT_WITH_CUDA)
   const char* cuda = "built";
 #else
   const char* cuda = "not built";
 #endif
-  return {std::string("isa=") + choice.table->isa, std::string("isa_reason=") + choice.reason, std::string("isa_built=") + choice.built,
-          std::string("cuda=") + cuda, "models=" + models, std::string("compiler=") + __VERSION__};
+  return {std::string("isa=") + choice.table->isa,
+          std::string("isa_reason=") + choice.reason,
+          std::string("isa_built=") + choice.built,
+          std::string("cuda=") + cuda,
+          "models=" + models,
+          std::string("compiler=") + __VERSION__};
 }
 
 }  // namespace nt

@@ -18,15 +18,18 @@ struct Call {
   int64_t batch, steps, inputs, neurons;
   const Tensor &x, &like;
   const OptionalTensor &weight, &recurrent;
-  const TensorList &state;
+  const TensorList& state;
   Tensor constants;  // [constants, N]
   bool output_is_trace;
 
-  int64_t segment(int64_t recompute_every) const { return recompute_every > 0 && recompute_every < steps ? recompute_every : steps; }
+  int64_t segment(int64_t recompute_every) const {
+    return recompute_every > 0 && recompute_every < steps ? recompute_every : steps;
+  }
 };
 
-Call check(int64_t model, const Tensor& x, const OptionalTensor& weight, const OptionalTensor& recurrent, const TensorList& state,
-           const TensorList& constants, int64_t surrogate, int64_t activation, int64_t recompute_every) {
+Call check(int64_t model, const Tensor& x, const OptionalTensor& weight, const OptionalTensor& recurrent,
+           const TensorList& state, const TensorList& constants, int64_t surrogate, int64_t activation,
+           int64_t recompute_every) {
   const ModelInfo& info = kernels().models[model];
   require(x.dim() == 3, "x: expected shape [B, T, F], got " + shape_of(x));
   const int64_t batch = x.size(0), steps = x.size(1), inputs = x.size(2);
@@ -48,8 +51,9 @@ Call check(int64_t model, const Tensor& x, const OptionalTensor& weight, const O
     require_shape("state", s, {batch, neurons});
     require_like("state", s, x);
   }
-  require(static_cast<int64_t>(constants.size()) == info.constants,
-          "constants: expected " + std::to_string(info.constants) + " tensors, got " + std::to_string(constants.size()));
+  require(
+      static_cast<int64_t>(constants.size()) == info.constants,
+      "constants: expected " + std::to_string(info.constants) + " tensors, got " + std::to_string(constants.size()));
   for (const Tensor& c : constants) {
     require(c.dim() == 0 || (c.dim() == 1 && c.size(0) == neurons),
             "constants: expected shape [] or [" + std::to_string(neurons) + "], got " + shape_of(c));
@@ -59,8 +63,21 @@ Call check(int64_t model, const Tensor& x, const OptionalTensor& weight, const O
   require(activation >= 0 && activation <= 3, "activation: expected 0 to 3, got " + std::to_string(activation));
   require(activation == 0 || !info.spiking, std::string("activation: ") + info.name + " has none");
   require(recompute_every >= 0, "recompute_every: expected 0 or more, got " + std::to_string(recompute_every));
-  return {info,   model,   surrogate, static_cast<Activation>(activation), batch,     steps, inputs, neurons, x, x,
-          weight, recurrent, state,   expand_constants(constants, neurons, x), activation == 0};
+  return {info,
+          model,
+          surrogate,
+          static_cast<Activation>(activation),
+          batch,
+          steps,
+          inputs,
+          neurons,
+          x,
+          x,
+          weight,
+          recurrent,
+          state,
+          expand_constants(constants, neurons, x),
+          activation == 0};
 }
 
 TensorList contiguous_all(const TensorList& list) {
@@ -71,8 +88,9 @@ TensorList contiguous_all(const TensorList& list) {
 
 // Runs steps [0, current.size(1)) of a segment from `initial`, writing `finals`, the given traces and `out`.
 template <class T>
-void run_forward(const Call& call, const Tensor& current, const std::optional<Tensor>& recurrent, const TensorList& initial,
-                 const TensorList& finals, const OptionalTensorList& traces, const OptionalTensor& out) {
+void run_forward(const Call& call, const Tensor& current, const std::optional<Tensor>& recurrent,
+                 const TensorList& initial, const TensorList& finals, const OptionalTensorList& traces,
+                 const OptionalTensor& out) {
   LayerForward<T> a;
   a.model = call.model, a.surrogate = call.surrogate, a.activation = call.activation;
   a.batch = call.batch, a.steps = current.size(1), a.neurons = call.neurons;
@@ -89,27 +107,29 @@ void run_forward(const Call& call, const Tensor& current, const std::optional<Te
   if (!call.x.is_cpu()) return cuda_layer_forward(a, call.x);
   const Kernels<T>& kernel = of<T>(kernels());
   if (recurrent) {
-    for_samples(call.batch, false, [&](int64_t begin, int64_t end, const Team&) { kernel.layer_forward(a, begin, end); });
+    for_samples(call.batch, false,
+                [&](int64_t begin, int64_t end, const Team&) { kernel.layer_forward(a, begin, end); });
   } else {
     const int64_t units = call.batch * tiles_of(call.neurons);
     const int64_t work = a.steps * (call.neurons < kTile ? call.neurons : kTile);
-    st::parallel_for(0, units, 1 + 16384 / work, [&](int64_t begin, int64_t end) { kernel.layer_forward(a, begin, end); });
+    st::parallel_for(0, units, 1 + 16384 / work,
+                     [&](int64_t begin, int64_t end) { kernel.layer_forward(a, begin, end); });
   }
 }
 
 Tensor padded_recurrent(const Tensor& recurrent, bool transpose) {
   Tensor out;
-  dispatch(recurrent, "recurrent_weight", [&](auto tag) {
-    out = pad_columns<decltype(tag)>(transpose ? st::transpose(recurrent, 0, 1) : recurrent);
-  });
+  dispatch(recurrent, "recurrent_weight",
+           [&](auto tag) { out = pad_columns<decltype(tag)>(transpose ? st::transpose(recurrent, 0, 1) : recurrent); });
   return out;
 }
 
 }  // namespace
 
 std::tuple<Tensor, TensorList, TensorList, TensorList> layer_forward(
-    int64_t model, const Tensor& x, const OptionalTensor& weight, const OptionalTensor& recurrent_weight, const TensorList& state,
-    const TensorList& constants, int64_t surrogate, int64_t activation, int64_t traces, int64_t recompute_every) {
+    int64_t model, const Tensor& x, const OptionalTensor& weight, const OptionalTensor& recurrent_weight,
+    const TensorList& state, const TensorList& constants, int64_t surrogate, int64_t activation, int64_t traces,
+    int64_t recompute_every) {
   const Call call = check(model, x, weight, recurrent_weight, state, constants, surrogate, activation, recompute_every);
   const int64_t length = call.segment(recompute_every), segments = (call.steps + length - 1) / length;
   const Tensor out = empty_of(x, {call.batch, call.steps, call.neurons});
@@ -123,7 +143,8 @@ std::tuple<Tensor, TensorList, TensorList, TensorList> layer_forward(
     all_traces[static_cast<size_t>(k)] = empty_of(x, {call.batch, call.steps, call.neurons});
     wanted_traces.push_back(*all_traces[static_cast<size_t>(k)]);
   }
-  const OptionalTensor recurrent = recurrent_weight ? OptionalTensor(padded_recurrent(*recurrent_weight, false)) : std::nullopt;
+  const OptionalTensor recurrent =
+      recurrent_weight ? OptionalTensor(padded_recurrent(*recurrent_weight, false)) : std::nullopt;
   const TensorList initial = contiguous_all(state);
   for (int64_t s = 0; s < segments; ++s) {
     const int64_t begin = s * length, count = call.steps - begin < length ? call.steps - begin : length;
@@ -137,7 +158,8 @@ std::tuple<Tensor, TensorList, TensorList, TensorList> layer_forward(
       st::copy_(slot, finals[k]);
     }
     dispatch(x, "x", [&](auto tag) {
-      run_forward<decltype(tag)>(call, current, recurrent, s == 0 ? initial : finals, finals, part_traces, steps_of(out, begin, count));
+      run_forward<decltype(tag)>(call, current, recurrent, s == 0 ? initial : finals, finals, part_traces,
+                                 steps_of(out, begin, count));
     });
   }
   return {out, finals, wanted_traces, checkpoints};
@@ -156,8 +178,8 @@ struct Segment {
 };
 
 template <class T>
-void run_backward(const Call& call, const Segment& segment, const OptionalTensor& recurrent_transposed, const TensorList& grad_state,
-                  const OptionalTensor& grad_constants) {
+void run_backward(const Call& call, const Segment& segment, const OptionalTensor& recurrent_transposed,
+                  const TensorList& grad_state, const OptionalTensor& grad_constants) {
   LayerBackward<T> a;
   a.model = call.model, a.surrogate = call.surrogate, a.activation = call.activation;
   a.batch = call.batch, a.steps = segment.grad_current.size(1), a.neurons = call.neurons;
@@ -180,7 +202,8 @@ void run_backward(const Call& call, const Segment& segment, const OptionalTensor
   if (!call.x.is_cpu()) return cuda_layer_backward(a, call.x);
   const Kernels<T>& kernel = of<T>(kernels());
   if (recurrent_transposed) {
-    for_samples(call.batch, true, [&](int64_t begin, int64_t end, const Team& team) { kernel.layer_backward(a, begin, end, team); });
+    for_samples(call.batch, true,
+                [&](int64_t begin, int64_t end, const Team& team) { kernel.layer_backward(a, begin, end, team); });
   } else {
     const int64_t units = call.batch * tiles_of(call.neurons);
     const int64_t work = a.steps * (call.neurons < kTile ? call.neurons : kTile);
@@ -236,7 +259,8 @@ Tensor recurrent_gradient(const ModelInfo& info, int64_t model, int64_t surrogat
   const auto presynaptic = static_cast<size_t>(info.presynaptic);
   Tensor out;
   if (!grad_current.is_cpu()) {
-    require(traces[presynaptic].has_value(), "traces: the gradient of recurrent_weight needs the presynaptic trace on this device");
+    require(traces[presynaptic].has_value(),
+            "traces: the gradient of recurrent_weight needs the presynaptic trace on this device");
     const Tensor before = empty_of(grad_current, {batch, steps, n});
     Tensor first = st::select(before, 1, 0);
     st::copy_(first, initial[presynaptic]);
@@ -244,7 +268,8 @@ Tensor recurrent_gradient(const ModelInfo& info, int64_t model, int64_t surrogat
       Tensor later = steps_of(before, 1, steps - 1);
       st::copy_(later, steps_of(*traces[presynaptic], 0, steps - 1));
     }
-    return st::matmul(st::transpose(st::reshape(before, {batch * steps, n}), 0, 1), st::reshape(grad_current, {batch * steps, n}));
+    return st::matmul(st::transpose(st::reshape(before, {batch * steps, n}), 0, 1),
+                      st::reshape(grad_current, {batch * steps, n}));
   }
   dispatch(grad_current, "grad", [&](auto tag) {
     using T = decltype(tag);
@@ -283,7 +308,8 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
   TensorList grad_state;
   OptionalTensorList grad_traces(states);
   for (size_t k = 0; k < states; ++k) {
-    grad_state.push_back(grad_state_[k] ? st::clone(st::contiguous(*grad_state_[k])) : zeros_of(x, {call.batch, call.neurons}));
+    grad_state.push_back(grad_state_[k] ? st::clone(st::contiguous(*grad_state_[k]))
+                                        : zeros_of(x, {call.batch, call.neurons}));
     if (grad_traces_[k]) grad_traces[k] = adjacent(*grad_traces_[k]);
   }
   const OptionalTensor grad_out = grad_out_ ? OptionalTensor(adjacent(*grad_out_)) : std::nullopt;
@@ -298,8 +324,13 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
 
   for (int64_t s = segments - 1; s >= 0; --s) {
     const int64_t begin = s * length, count = call.steps - begin < length ? call.steps - begin : length;
-    Segment segment{initial, OptionalTensorList(states), OptionalTensorList(states), part_of(out, begin, count), part_of(grad_out, begin, count),
-                    !weight && grad_x ? steps_of(*grad_x, begin, count) : empty_of(x, {call.batch, count, call.neurons})};
+    Segment segment{
+        initial,
+        OptionalTensorList(states),
+        OptionalTensorList(states),
+        part_of(out, begin, count),
+        part_of(grad_out, begin, count),
+        !weight && grad_x ? steps_of(*grad_x, begin, count) : empty_of(x, {call.batch, count, call.neurons})};
     for (size_t k = 0; k < states; ++k) {
       segment.traces[k] = part_of(traces[k], begin, count);
       segment.grad_traces[k] = part_of(grad_traces[k], begin, count);
@@ -315,11 +346,13 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
       if (call.activation != Activation::identity) segment.out = empty_of(x, {call.batch, count, call.neurons});
       if (call.output_is_trace) segment.out = segment.traces[static_cast<size_t>(call.info.output)];
       dispatch(x, "x", [&](auto tag) {
-        run_forward<decltype(tag)>(call, weight ? project(part, *weight) : adjacent(part), recurrent, segment.initial, finals,
-                                   segment.traces, segment.out);
+        run_forward<decltype(tag)>(call, weight ? project(part, *weight) : adjacent(part), recurrent, segment.initial,
+                                   finals, segment.traces, segment.out);
       });
     }
-    dispatch(x, "x", [&](auto tag) { run_backward<decltype(tag)>(call, segment, recurrent_transposed, grad_state, grad_constants); });
+    dispatch(x, "x", [&](auto tag) {
+      run_backward<decltype(tag)>(call, segment, recurrent_transposed, grad_state, grad_constants);
+    });
     if (weight && grad_x) {
       Tensor target = steps_of(*grad_x, begin, count);
       st::copy_(target, st::matmul(segment.grad_current, st::transpose(*weight, 0, 1)));
@@ -328,15 +361,19 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
     if (recurrent_weight && wants(2)) {
       OptionalTensorList known = segment.traces;
       if (call.output_is_trace && segment.out) known[static_cast<size_t>(call.info.output)] = segment.out;
-      add_into(grad_recurrent, recurrent_gradient(call.info, model, surrogate, call.constants, segment.initial, known, segment.grad_current));
+      add_into(grad_recurrent, recurrent_gradient(call.info, model, surrogate, call.constants, segment.initial, known,
+                                                  segment.grad_current));
     }
   }
 
   const Tensor none = empty_of(x, {0});
-  TensorList grads = {grad_x ? *grad_x : none, grad_weight ? *grad_weight : none, grad_recurrent ? *grad_recurrent : none};
+  TensorList grads = {grad_x ? *grad_x : none, grad_weight ? *grad_weight : none,
+                      grad_recurrent ? *grad_recurrent : none};
   for (size_t k = 0; k < states; ++k) grads.push_back(wants(3 + static_cast<int64_t>(k)) ? grad_state[k] : none);
   for (int64_t c = 0; c < call.info.constants; ++c)
-    grads.push_back((wanted_constants >> c & 1u) != 0 ? reduce_constant(*grad_constants, c, constants[static_cast<size_t>(c)]) : none);
+    grads.push_back((wanted_constants >> c & 1u) != 0
+                        ? reduce_constant(*grad_constants, c, constants[static_cast<size_t>(c)])
+                        : none);
   return grads;
 }
 

@@ -11,8 +11,9 @@ namespace nt {
 // recompute_every = K > 0 the states before steps K, 2K, ... are returned as `checkpoints`, one [segments - 1, B, N]
 // per state, from which the backward pass computes the traces again.
 std::tuple<Tensor, TensorList, TensorList, TensorList> layer_forward(
-    int64_t model, const Tensor& x, const OptionalTensor& weight, const OptionalTensor& recurrent_weight, const TensorList& state,
-    const TensorList& constants, int64_t surrogate, int64_t activation, int64_t traces, int64_t recompute_every);
+    int64_t model, const Tensor& x, const OptionalTensor& weight, const OptionalTensor& recurrent_weight,
+    const TensorList& state, const TensorList& constants, int64_t surrogate, int64_t activation, int64_t traces,
+    int64_t recompute_every);
 
 // Gradients of everything in `wanted` (bits: x, weight, recurrent_weight, each state, each constant); an empty tensor
 // stands for each of the others. `traces` has one entry per state.

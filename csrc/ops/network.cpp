@@ -43,7 +43,8 @@ void check_layer(const NetworkDescription& net, const LayerPlan& l, int64_t numb
   }
   for (int64_t k = 0; k < l.info->constants; ++k) {
     const Tensor& c = net.constants[static_cast<size_t>(l.first_constant + k)];
-    require(c.dim() == 0 || (c.dim() == 1 && c.size(0) == l.neurons), where + " constants: expected shape [] or [N], got " + shape_of(c));
+    require(c.dim() == 0 || (c.dim() == 1 && c.size(0) == l.neurons),
+            where + " constants: expected shape [] or [N], got " + shape_of(c));
     require_like(where + " constants", c, like);
   }
   require(l.activation == 0 || !l.info->spiking, where + ": takes no activation");
@@ -60,8 +61,10 @@ Plan make_plan(const NetworkDescription& net) {
   require(static_cast<int64_t>(net.feedback.size()) == net.fed, "feedback: expected one entry per input layer");
   require(static_cast<int64_t>(net.teacher.size()) == net.fed, "teacher: expected one entry per input layer");
   const Tensor& like = net.inputs[0];
-  require(like.is_cpu(), "device: the closed loop runs on the CPU only so far; move the model and its inputs to the CPU");
-  require(like.dim() == 3 && like.size(0) > 0 && like.size(1) > 0, "inputs: expected shape [B, T, F], got " + shape_of(like));
+  require(like.is_cpu(),
+          "device: the closed loop runs on the CPU only so far; move the model and its inputs to the CPU");
+  require(like.dim() == 3 && like.size(0) > 0 && like.size(1) > 0,
+          "inputs: expected shape [B, T, F], got " + shape_of(like));
   plan.batch = like.size(0), plan.given = like.size(1), plan.steps = net.steps;
   require(plan.steps >= plan.given, "steps: expected at least the number of input steps");
   for (const Tensor& x : net.inputs) {
@@ -74,7 +77,8 @@ Plan make_plan(const NetworkDescription& net) {
     require(p[0] >= 0 && p[0] < kernels().model_count, "program: unknown model " + std::to_string(p[0]));
     LayerPlan layer{};
     layer.info = &kernels().models[p[0]];
-    layer.model = p[0], layer.surrogate = p[1], layer.activation = p[2], layer.traces = p[3], layer.weight = p[4], layer.recurrent = p[5];
+    layer.model = p[0], layer.surrogate = p[1], layer.activation = p[2], layer.traces = p[3], layer.weight = p[4],
+    layer.recurrent = p[5];
     require(layer.weight >= 0 && layer.weight < static_cast<int64_t>(net.weights.size()) &&
                 layer.recurrent < static_cast<int64_t>(net.weights.size()),
             "program: weight index out of range");
@@ -94,16 +98,19 @@ Plan make_plan(const NetworkDescription& net) {
       layer.stage = static_cast<int64_t>(plan.stage_width.size());
       plan.stage_width.push_back(layer.neurons);
     }
-    require(plan.states <= static_cast<int64_t>(net.state.size()) && plan.constants <= static_cast<int64_t>(net.constants.size()),
+    require(plan.states <= static_cast<int64_t>(net.state.size()) &&
+                plan.constants <= static_cast<int64_t>(net.constants.size()),
             "state, constants: too few tensors for the layers of the program");
     check_layer(net, layer, l, plan.batch, like);
     plan.layers.push_back(layer);
   }
-  require(plan.states == static_cast<int64_t>(net.state.size()) && plan.constants == static_cast<int64_t>(net.constants.size()),
+  require(plan.states == static_cast<int64_t>(net.state.size()) &&
+              plan.constants == static_cast<int64_t>(net.constants.size()),
           "state, constants: too many tensors for the layers of the program");
   for (int64_t k = 0; k < net.fed; ++k) {
     const int64_t source = net.feedback[static_cast<size_t>(k)], width = plan.layers[static_cast<size_t>(k)].inputs;
-    require(source >= -1 && source < net.outputs, "feedback: expected an output layer or -1, got " + std::to_string(source));
+    require(source >= -1 && source < net.outputs,
+            "feedback: expected an output layer or -1, got " + std::to_string(source));
     require(source < 0 || plan.layers[static_cast<size_t>(first_output + source)].neurons == width,
             "feedback: the output fed back into input " + std::to_string(k) + " has another size than that input");
     const OptionalTensor& teacher = net.teacher[static_cast<size_t>(k)];
@@ -153,7 +160,8 @@ struct Prepared {
       teacher.push_back(t ? read_rows<T>(keep.back()) : Rows<const T>{});
     }
     network.batch = plan.batch, network.steps = plan.steps, network.given = plan.given;
-    network.layers = static_cast<int64_t>(layers.size()), network.fed_layers = net.fed, network.output_layers = net.outputs;
+    network.layers = static_cast<int64_t>(layers.size()), network.fed_layers = net.fed,
+    network.output_layers = net.outputs;
     network.layer = layers.data(), network.feedback = net.feedback.data(), network.teacher = teacher.data();
     network.teacher_weight = static_cast<T>(net.teacher_weight);
   }
@@ -184,7 +192,8 @@ std::tuple<TensorList, TensorList, TensorList, TensorList> network_forward(const
       const LayerPlan& p = plan.layers[l];
       NetworkLayer<T>& layer = run.layers[l];
       layer.weight = run.matrix(net.weights[static_cast<size_t>(p.weight)], false, layer.weight_stride);
-      if (p.recurrent >= 0) layer.recurrent = run.matrix(net.weights[static_cast<size_t>(p.recurrent)], false, layer.recurrent_stride);
+      if (p.recurrent >= 0)
+        layer.recurrent = run.matrix(net.weights[static_cast<size_t>(p.recurrent)], false, layer.recurrent_stride);
       for (int64_t k = 0; k < p.info->states; ++k) {
         finals.push_back(empty_of(like, {plan.batch, p.neurons}));
         layer.final_state[k] = finals.back().mutable_data_ptr<T>();
@@ -195,29 +204,34 @@ std::tuple<TensorList, TensorList, TensorList, TensorList> network_forward(const
       }
     }
     const Kernels<T>& kernel = of<T>(kernels());
-    for_samples(plan.batch, is_chain(run.network),
-                [&](int64_t begin, int64_t end, const Team& team) { kernel.network_forward(run.network, begin, end, team); });
+    for_samples(plan.batch, is_chain(run.network), [&](int64_t begin, int64_t end, const Team& team) {
+      kernel.network_forward(run.network, begin, end, team);
+    });
   });
   return {stages, finals, traces, read};
 }
 
-TensorList network_backward(const NetworkDescription& net, const OptionalTensorList& grad_out, const OptionalTensorList& grad_state_,
-                            const OptionalTensorList& grad_traces, const TensorList& stages, const OptionalTensorList& traces,
-                            const TensorList& read, const std::vector<int64_t>& wanted) {
+TensorList network_backward(const NetworkDescription& net, const OptionalTensorList& grad_out,
+                            const OptionalTensorList& grad_state_, const OptionalTensorList& grad_traces,
+                            const TensorList& stages, const OptionalTensorList& traces, const TensorList& read,
+                            const std::vector<int64_t>& wanted) {
   const Plan plan = make_plan(net);
   const Tensor& like = net.inputs[0];
   const auto states = static_cast<size_t>(plan.states);
-  require(static_cast<int64_t>(grad_out.size()) == net.outputs && grad_state_.size() == states && grad_traces.size() == states &&
-              traces.size() == states,
+  require(static_cast<int64_t>(grad_out.size()) == net.outputs && grad_state_.size() == states &&
+              grad_traces.size() == states && traces.size() == states,
           "grad_out, grad_state, grad_traces, traces: expected one entry per output layer or state");
   const size_t first_weight = net.inputs.size(), first_state = first_weight + net.weights.size();
   const size_t first_constant = first_state + states, total = first_constant + static_cast<size_t>(plan.constants);
-  require(wanted.size() == total, "wanted: expected " + std::to_string(total) + " entries, got " + std::to_string(wanted.size()));
+  require(wanted.size() == total,
+          "wanted: expected " + std::to_string(total) + " entries, got " + std::to_string(wanted.size()));
   const Tensor none = empty_of(like, {0});
   std::vector<OptionalTensor> grads(total);
   TensorList grad_state(states, none), currents, kept;
   OptionalTensorList grad_constants(plan.layers.size());
-  const auto add = [&](size_t at, const Tensor& part) { grads[at] = grads[at] ? st::subtract(*grads[at], part, -1.0) : part; };
+  const auto add = [&](size_t at, const Tensor& part) {
+    grads[at] = grads[at] ? st::subtract(*grads[at], part, -1.0) : part;
+  };
 
   dispatch(like, "inputs", [&](auto tag) {
     using T = decltype(tag);
@@ -226,12 +240,15 @@ TensorList network_backward(const NetworkDescription& net, const OptionalTensorL
       const LayerPlan& p = plan.layers[l];
       NetworkLayer<T>& layer = run.layers[l];
       layer.weight_transposed = run.matrix(net.weights[static_cast<size_t>(p.weight)], true, layer.transposed_stride);
-      if (p.recurrent >= 0) layer.recurrent_transposed = run.matrix(net.weights[static_cast<size_t>(p.recurrent)], true, layer.recurrent_stride);
+      if (p.recurrent >= 0)
+        layer.recurrent_transposed =
+            run.matrix(net.weights[static_cast<size_t>(p.recurrent)], true, layer.recurrent_stride);
       currents.push_back(empty_of(like, {plan.batch, plan.steps, p.neurons}));
       layer.grad_current = write_rows<T>(currents.back());
       for (int64_t k = 0; k < p.info->states; ++k) {
         const auto s = static_cast<size_t>(p.first_state + k);
-        grad_state[s] = grad_state_[s] ? st::clone(st::contiguous(*grad_state_[s])) : zeros_of(like, {plan.batch, p.neurons});
+        grad_state[s] =
+            grad_state_[s] ? st::clone(st::contiguous(*grad_state_[s])) : zeros_of(like, {plan.batch, p.neurons});
         layer.grad_state[k] = grad_state[s].template mutable_data_ptr<T>();
         if (traces[s]) layer.trace[k] = write_rows<T>(*traces[s]);
         if (grad_traces[s]) {
@@ -240,7 +257,8 @@ TensorList network_backward(const NetworkDescription& net, const OptionalTensorL
         }
       }
       bool any = false;
-      for (int64_t c = 0; c < p.info->constants; ++c) any = any || wanted[first_constant + static_cast<size_t>(p.first_constant + c)] != 0;
+      for (int64_t c = 0; c < p.info->constants; ++c)
+        any = any || wanted[first_constant + static_cast<size_t>(p.first_constant + c)] != 0;
       if (any) {
         grad_constants[l] = zeros_of(like, {plan.batch, p.info->constants, p.neurons});
         layer.grad_constants = grad_constants[l]->template mutable_data_ptr<T>();
@@ -252,13 +270,15 @@ TensorList network_backward(const NetworkDescription& net, const OptionalTensorL
       }
     }
     const Kernels<T>& kernel = of<T>(kernels());
-    for_samples(plan.batch, is_chain(run.network),
-                [&](int64_t begin, int64_t end, const Team& team) { kernel.network_backward(run.network, begin, end, team); });
+    for_samples(plan.batch, is_chain(run.network), [&](int64_t begin, int64_t end, const Team& team) {
+      kernel.network_backward(run.network, begin, end, team);
+    });
 
     for (size_t l = 0; l < plan.layers.size(); ++l) {
       const LayerPlan& p = plan.layers[l];
       const auto weight = first_weight + static_cast<size_t>(p.weight);
-      if (wanted[weight] != 0) add(weight, projection_gradient(p.source < 0 ? read[l] : stages[static_cast<size_t>(p.source)], currents[l]));
+      if (wanted[weight] != 0)
+        add(weight, projection_gradient(p.source < 0 ? read[l] : stages[static_cast<size_t>(p.source)], currents[l]));
       if (p.source < 0 && wanted[l] != 0) {
         Tensor given = steps_of(currents[l], 0, plan.given);
         grads[l] = st::matmul(given, st::transpose(net.weights[static_cast<size_t>(p.weight)], 0, 1));
@@ -272,7 +292,8 @@ TensorList network_backward(const NetworkDescription& net, const OptionalTensorL
         }
         const auto first = run.initial.begin() + p.first_state;
         add(first_weight + static_cast<size_t>(p.recurrent),
-            recurrent_gradient(*p.info, p.model, p.surrogate, run.constants[l], TensorList(first, first + p.info->states), known, currents[l]));
+            recurrent_gradient(*p.info, p.model, p.surrogate, run.constants[l],
+                               TensorList(first, first + p.info->states), known, currents[l]));
       }
       for (int64_t k = 0; k < p.info->states; ++k) {
         const auto s = static_cast<size_t>(p.first_state + k);
@@ -280,7 +301,8 @@ TensorList network_backward(const NetworkDescription& net, const OptionalTensorL
       }
       for (int64_t c = 0; c < p.info->constants; ++c) {
         const auto at = static_cast<size_t>(p.first_constant + c);
-        if (wanted[first_constant + at] != 0) grads[first_constant + at] = reduce_constant(*grad_constants[l], c, net.constants[at]);
+        if (wanted[first_constant + at] != 0)
+          grads[first_constant + at] = reduce_constant(*grad_constants[l], c, net.constants[at]);
       }
     }
   });

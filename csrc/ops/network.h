@@ -26,8 +26,9 @@ std::tuple<TensorList, TensorList, TensorList, TensorList> network_forward(const
 
 // Gradients in the order inputs, weights, states, constants; empty tensors where `wanted` is 0. `grad_traces` and
 // `traces` have one entry per state.
-TensorList network_backward(const NetworkDescription& net, const OptionalTensorList& grad_out, const OptionalTensorList& grad_state,
-                            const OptionalTensorList& grad_traces, const TensorList& stages, const OptionalTensorList& traces,
-                            const TensorList& read, const std::vector<int64_t>& wanted);
+TensorList network_backward(const NetworkDescription& net, const OptionalTensorList& grad_out,
+                            const OptionalTensorList& grad_state, const OptionalTensorList& grad_traces,
+                            const TensorList& stages, const OptionalTensorList& traces, const TensorList& read,
+                            const std::vector<int64_t>& wanted);
 
 }  // namespace nt

@@ -5,7 +5,8 @@ namespace nt {
 
 namespace {
 [[noreturn]] void refuse() {
-  throw std::invalid_argument("device: this neurotorch was built without CUDA; build it with NEUROTORCH_CUDA=1 or move the tensors to the CPU");
+  throw std::invalid_argument(
+      "device: this neurotorch was built without CUDA; build it with NEUROTORCH_CUDA=1 or move the tensors to the CPU");
 }
 }  // namespace
 

@@ -53,7 +53,8 @@ Tensor outer_sum(int64_t features, const Tensor& grad, const RowFunction& row) {
       sorted_local[at] = local[e], sorted_value[at] = value[e];
     }
     torch::stable::parallel_for(0, features, 16, [&](int64_t begin, int64_t end) {
-      kernel.scatter_outer(n, begin, end, start.data(), sorted_local.data(), sorted_value.data(), rows.data(), target, n);
+      kernel.scatter_outer(n, begin, end, start.data(), sorted_local.data(), sorted_value.data(), rows.data(), target,
+                           n);
     });
   }
   return out;

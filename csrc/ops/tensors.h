@@ -66,7 +66,9 @@ Rows<T> write_rows(const Tensor& t) {
 }
 
 // The tensor itself when the entries of its rows are adjacent, otherwise a copy.
-inline Tensor adjacent(const Tensor& t) { return t.size(-1) == 1 || t.stride(-1) == 1 ? t : torch::stable::contiguous(t); }
+inline Tensor adjacent(const Tensor& t) {
+  return t.size(-1) == 1 || t.stride(-1) == 1 ? t : torch::stable::contiguous(t);
+}
 
 inline Tensor steps_of(const Tensor& t, int64_t begin, int64_t count) {
   return begin == 0 && count == t.size(1) ? t : torch::stable::narrow(const_cast<Tensor&>(t), 1, begin, count);
