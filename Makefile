@@ -1,24 +1,37 @@
-# make fit and make test do everything on a fresh machine. PYTHON chooses the interpreter of the environment.
+# make fit and make test do everything on a fresh machine: environment, build, run. Variables:
+#   PYTHON       interpreter of the environment (3.11 or newer; the pinned numpy needs it)
+#   TORCH_INDEX  package index to take torch from, such as the one with its CPU builds; the default index otherwise
+#   FIT_OUT      folder that make fit writes to
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-NATIVE := CMakeLists.txt setup.py $(shell find csrc tests/native tests/emulator -type f -not -path '*/_build/*' 2>/dev/null)
+TORCH_INDEX ?=
 FIT_OUT ?= runs/demo
 
-.PHONY: install fit test test-all bench lint docs clean
-install: $(VENV)/.built
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+EDITABLE := NEUROTORCH_BUILD_TESTS=1 $(PIP) --no-build-isolation --editable
+NATIVE := CMakeLists.txt setup.py pyproject.toml \
+  $(shell find csrc tests/native tests/emulator -type f -not -path '*/_build/*' -not -path '*/__pycache__/*' 2>/dev/null)
+FORMATTED = $(shell find csrc tests/native tests/emulator -name _build -prune -o \
+  \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-$(VENV)/.environment: constraints.txt pyproject.toml
+.PHONY: install fit test test-all bench lint format docs clean
+install: $(VENV)/.built
+# What was built may be gone while the stamp is still there.
+ifeq ($(and $(wildcard neurotorch/_C.so),$(wildcard tests/native/_build/emulator*)),)
+.PHONY: $(VENV)/.built
+endif
+
+# What the build needs, torch first: later installs then find it there and ask for no other.
+$(VENV)/.environment: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel ninja cmake numpy scipy \
-	  matplotlib h5py tqdm pooch pytest pytest-benchmark pytest-timeout hypothesis pybind11 ruff mypy clang-format
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(PIP) setuptools wheel ninja cmake pybind11
 	touch $@
 
 # An editable install: Python changes act at once, native changes rebuild what they touch.
 $(VENV)/.built: $(VENV)/.environment $(NATIVE)
-	NEUROTORCH_BUILD_TESTS=1 $(BIN)/python setup.py --quiet build_ext --inplace
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	$(EDITABLE) '.[dev]'
 	touch $@
 
 fit: install
@@ -33,16 +46,24 @@ test-all: install
 bench: install
 	$(BIN)/python -m pytest -q benchmarks -m "slow or not slow" --benchmark-only -s
 
-lint: $(VENV)/.environment
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	find csrc tests/emulator tests/native -name _build -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print \
-	  | xargs $(BIN)/clang-format --dry-run --Werror
+	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
 
-docs: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check mkdocs-material==9.* "mkdocstrings[python]"
-	$(BIN)/mkdocs build --strict
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(FORMATTED)
+
+$(VENV)/.docs: $(VENV)/.built
+	$(EDITABLE) '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf build tests/native/_build neurotorch/_C.so $(VENV)/.built
+	rm -rf build docs/_build tests/native/_build neurotorch/_C.so $(VENV)/.built

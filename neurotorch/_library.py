@@ -25,7 +25,7 @@ def load() -> Path:
             "`pip install --no-build-isolation .` (or `make install`) where torch >= 2.13 is installed"
         )
     try:
-        torch.ops.load_library(str(_PATH))
+        torch.ops.load_library(str(_PATH))  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ImportError(
             f"neurotorch: {_PATH.name} does not load with torch {torch.__version__} (2.13 or newer is needed): {error}"
@@ -35,6 +35,6 @@ def load() -> Path:
 
 @cache
 def build_info() -> dict[str, str]:
-    """How the library was built and which kernels it chose: isa, isa_reason, isa_built, cuda, models, compiler."""
+    """How the library was built and which kernels it chose, by the names that ``csrc/ops/info.cpp`` gives."""
     load()
     return dict(line.split("=", 1) for line in torch.ops.neurotorch.build_info())

@@ -26,14 +26,15 @@ template <class T>
 NT_HD void feed_back(const Network<T>& net, int64_t k, int64_t b, int64_t t, const Columns& columns) {
   T* input = net.layer[k].input.row(b, t) + columns.begin;
   const int64_t n = columns.count(), source = net.feedback[k];
+  const T w = net.teacher_weight, own = T(1) - w;
+  const T* truth = net.teacher[k] ? net.teacher[k].row(b, t) + columns.begin : nullptr;
   if (source < 0) {
-    if (n > 0) __builtin_memset(input, 0, static_cast<size_t>(n) * sizeof(T));
+    if (truth == nullptr && n > 0) __builtin_memset(input, 0, static_cast<size_t>(n) * sizeof(T));
+    for (int64_t j = 0; truth != nullptr && j < n; ++j) input[j] = w * truth[j];
     return;
   }
   const T* output = net.layer[net.layers - net.output_layers + source].out.row(b, t - 1) + columns.begin;
-  if (!net.teacher[k]) return copy_row(n, output, input);
-  const T w = net.teacher_weight, own = T(1) - w;
-  const T* truth = net.teacher[k].row(b, t) + columns.begin;
+  if (truth == nullptr) return copy_row(n, output, input);
   NT_SIMD
   for (int64_t j = 0; j < n; ++j) input[j] = own * output[j] + w * truth[j];
 }

@@ -8,7 +8,7 @@
 #endif
 
 #define NT_RESTRICT __restrict__
-#define NT_SIMD _Pragma("omp simd")
+#define NT_SIMD _Pragma("GCC ivdep")
 
 NT_NAMESPACE_BEGIN
 

@@ -366,14 +366,14 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
     }
   }
 
-  const Tensor none = empty_of(x, {0});
-  TensorList grads = {grad_x ? *grad_x : none, grad_weight ? *grad_weight : none,
-                      grad_recurrent ? *grad_recurrent : none};
-  for (size_t k = 0; k < states; ++k) grads.push_back(wants(3 + static_cast<int64_t>(k)) ? grad_state[k] : none);
+  const auto or_nothing = [&](const OptionalTensor& grad) { return grad ? *grad : nothing_like(x); };
+  TensorList grads = {or_nothing(grad_x), or_nothing(grad_weight), or_nothing(grad_recurrent)};
+  for (size_t k = 0; k < states; ++k)
+    grads.push_back(wants(3 + static_cast<int64_t>(k)) ? grad_state[k] : nothing_like(x));
   for (int64_t c = 0; c < call.info.constants; ++c)
     grads.push_back((wanted_constants >> c & 1u) != 0
                         ? reduce_constant(*grad_constants, c, constants[static_cast<size_t>(c)])
-                        : none);
+                        : nothing_like(x));
   return grads;
 }
 

@@ -225,9 +225,8 @@ TensorList network_backward(const NetworkDescription& net, const OptionalTensorL
   const size_t first_constant = first_state + states, total = first_constant + static_cast<size_t>(plan.constants);
   require(wanted.size() == total,
           "wanted: expected " + std::to_string(total) + " entries, got " + std::to_string(wanted.size()));
-  const Tensor none = empty_of(like, {0});
   std::vector<OptionalTensor> grads(total);
-  TensorList grad_state(states, none), currents, kept;
+  TensorList grad_state(states, nothing_like(like)), currents, kept;
   OptionalTensorList grad_constants(plan.layers.size());
   const auto add = [&](size_t at, const Tensor& part) {
     grads[at] = grads[at] ? st::subtract(*grads[at], part, -1.0) : part;
@@ -307,7 +306,7 @@ TensorList network_backward(const NetworkDescription& net, const OptionalTensorL
     }
   });
   TensorList out;
-  for (const OptionalTensor& g : grads) out.push_back(g ? *g : none);
+  for (const OptionalTensor& g : grads) out.push_back(g ? *g : nothing_like(like));
   return out;
 }
 

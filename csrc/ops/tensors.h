@@ -77,6 +77,10 @@ inline Tensor steps_of(const Tensor& t, int64_t begin, int64_t count) {
 inline Tensor empty_of(const Tensor& like, const std::vector<int64_t>& sizes) {
   return torch::stable::new_empty(like, {sizes.data(), sizes.size()});
 }
+
+// What stands for a gradient that nobody asked for; each one its own, since outputs of operators must not share memory.
+inline Tensor nothing_like(const Tensor& like) { return empty_of(like, {0}); }
+
 inline Tensor zeros_of(const Tensor& like, const std::vector<int64_t>& sizes) {
   return torch::stable::new_zeros(like, {sizes.data(), sizes.size()});
 }

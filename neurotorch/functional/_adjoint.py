@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from neurotorch.functional._operators import backward_operator
 
@@ -44,7 +45,22 @@ class _Adjoint(torch.autograd.Function):
         raise RuntimeError("neurotorch: the second derivative (double backward) is not implemented")
 
 
-def adjoint(name: str, groups: Sequence[Group], are_lists: tuple[bool, ...], numbers: tuple[Any, ...]) -> tuple[Tensor, ...]:
+def needs_autograd(tensors: Iterable[Any]) -> bool:
+    """Whether a call must go through autograd: a tensor wants a gradient, or has a tangent, which is then refused.
+
+    The raw operators would drop a tangent (forward-mode differentiation) in silence.
+    """
+    found = [t for t in tensors if isinstance(t, Tensor)]
+    if torch.is_grad_enabled() and any(t.requires_grad for t in found):
+        return True
+    if forward_ad._current_level < 0:
+        return False
+    return any(forward_ad.unpack_dual(t).tangent is not None for t in found)  # type: ignore[no-untyped-call]
+
+
+def adjoint(
+    name: str, groups: Sequence[Group], are_lists: tuple[bool, ...], numbers: tuple[Any, ...]
+) -> tuple[Tensor, ...]:
     """``<name>_backward`` of groups of tensors (single ones as groups of one) and numbers."""
     tensors = [t for group in groups for t in group]
     first = next(t for t in tensors if t is not None)

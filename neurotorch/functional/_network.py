@@ -8,8 +8,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurotorch.functional._adjoint import adjoint
-from neurotorch.functional._models import ACTIVATIONS, SURROGATES, LayerCall, NeuronModel, as_constants, lookup, model_of
+from neurotorch.functional._adjoint import adjoint, needs_autograd
+from neurotorch.functional._models import (
+    ACTIVATIONS,
+    SURROGATES,
+    LayerCall,
+    NeuronModel,
+    as_constants,
+    lookup,
+    model_of,
+)
 from neurotorch.functional._operators import forward_operator
 from neurotorch.functional._sequence import cast_inputs, initial_state, saved_traces
 
@@ -167,7 +175,9 @@ def _index_of(matrices: list[Tensor], matrix: Tensor | None) -> int:
     return len(matrices) - 1
 
 
-def _check_layout(calls: Sequence[LayerCall], inputs: Sequence[Tensor], n_inputs: int, n_outputs: int, feedback: Sequence[int]) -> int:
+def _check_layout(
+    calls: Sequence[LayerCall], inputs: Sequence[Tensor], n_inputs: int, n_outputs: int, feedback: Sequence[int]
+) -> int:
     """Number of layers that read the inputs; ValueError when the layers do not make a network."""
     fed = n_inputs if n_inputs > 0 else 1
     if n_inputs == 0 and len(calls) != 1:
@@ -176,6 +186,12 @@ def _check_layout(calls: Sequence[LayerCall], inputs: Sequence[Tensor], n_inputs
         raise ValueError(f"n_outputs: expected 1 to {len(calls) - n_inputs}, got {n_outputs}")
     if len(inputs) != fed:
         raise ValueError(f"inputs: expected {fed} tensors, one per input layer, got {len(inputs)}")
+    for k, x in enumerate(inputs):
+        if x.dim() != 3 or 0 in x.shape[:2]:
+            raise ValueError(f"inputs {k}: expected shape [B, T, F] with B and T at least 1, got {list(x.shape)}")
+        if x.shape[:2] != inputs[0].shape[:2]:
+            expected = list(inputs[0].shape[:2])
+            raise ValueError(f"inputs {k}: expected [B, T] = {expected} as for input 0, got {list(x.shape[:2])}")
     if len(feedback) != fed:
         raise ValueError(f"feedback: expected {fed} entries, one per input layer, got {len(feedback)}")
     return fed
@@ -232,6 +248,10 @@ def run_network(
         The dtypes of inputs, states and weights differ.
     """
     fed = _check_layout(calls, inputs, n_inputs, n_outputs, feedback)
+    if len(states) != len(calls):
+        raise ValueError(f"states: expected {len(calls)} entries, one per layer, got {len(states)}")
+    if foresight < 0:
+        raise ValueError(f"foresight: expected 0 or more, got {foresight}")
     models = [model_of(call) for call in calls]
     like = calls[0].weight
     if like is None:
@@ -243,7 +263,10 @@ def run_network(
     constants: list[Tensor] = []
     requested: list[int] = []
     held: list[int] = []
-    gradients = torch.is_grad_enabled() and _any_gradient(calls, inputs, states)
+    gradients = needs_autograd(
+        [*inputs, *(t for call in calls for t in (call.weight, call.recurrent_weight, *call.constants))]
+        + [t for state in states for t in state or ()]
+    )
     for call, model, state in zip(calls, models, states, strict=True):
         if call.weight is None:
             raise ValueError("calls: every layer of a network needs a weight")
@@ -254,7 +277,14 @@ def run_network(
         held.append(requested[-1] | (saved_traces(model, own) & separate if gradients else 0))
         cast = cast_inputs(like, weight=call.weight, recurrent_weight=call.recurrent_weight)
         weight, recurrent = _index_of(matrices, cast["weight"]), _index_of(matrices, cast["recurrent_weight"])
-        program += [model.number, lookup(SURROGATES, "surrogate", call.surrogate), activation, held[-1], weight, recurrent]
+        program += [
+            model.number,
+            lookup(SURROGATES, "surrogate", call.surrogate),
+            activation,
+            held[-1],
+            weight,
+            recurrent,
+        ]
         flat_states += initial_state(model, state or None, like, batch, call.weight.shape[-1])
         constants += own
     given = [cast_inputs(like, **{f"inputs {k}": x})[f"inputs {k}"] for k, x in enumerate(inputs)]
@@ -270,7 +300,10 @@ def run_network(
         tuple(requested),
         tuple(held),
         tuple(model.operator_states for model in models),
-        tuple(m.output_state if c.activation == "identity" and m.states else -1 for m, c in zip(models, calls, strict=True)),
+        tuple(
+            m.output_state if c.activation == "identity" and m.states else -1
+            for m, c in zip(models, calls, strict=True)
+        ),
         trace,
     )
     tensors = [*given, *matrices, *flat_states, *constants, *teachers]
@@ -280,13 +313,6 @@ def run_network(
     traces = shape.spread(flat[n_stages + n_states : len(flat) - fed])
     outs = list(stages[n_stages - n_outputs :])
     return outs, _layer_states(models, requested, stages, finals, traces, fed, trace)
-
-
-def _any_gradient(calls: Sequence[LayerCall], inputs: Sequence[Tensor], states: Sequence[Sequence[Tensor] | None]) -> bool:
-    tensors: list[Any] = list(inputs)
-    for call, state in zip(calls, states, strict=True):
-        tensors += [call.weight, call.recurrent_weight, *call.constants, *(state or ())]
-    return any(isinstance(t, Tensor) and t.requires_grad for t in tensors)
 
 
 def _layer_states(

@@ -70,9 +70,7 @@ def _fake_backward(
     wanted: int,
 ) -> list[Tensor]:
     inputs = [x, weight, recurrent_weight, *state, *constants]
-    return [
-        _contiguous_like(t) if t is not None and wanted >> k & 1 else x.new_empty(0) for k, t in enumerate(inputs)
-    ]
+    return [_contiguous_like(t) if t is not None and wanted >> k & 1 else x.new_empty(0) for k, t in enumerate(inputs)]
 
 
 def _fake_network_forward(
@@ -154,7 +152,8 @@ def _fold(t: Tensor, dim: int | None, size: int) -> Tensor:
 
 
 def _unfold(t: Tensor, size: int, dim: int = 0) -> Tensor:
-    return t.unflatten(dim, (size, t.shape[dim] // size)).movedim(dim, 0)
+    shape = t.shape
+    return t.reshape(*shape[:dim], size, shape[dim] // size, *shape[dim + 1 :]).movedim(dim, 0)
 
 
 def _map_forward(name: str) -> Operator:
@@ -185,10 +184,14 @@ def _map_backward(name: str) -> Operator:
 
 
 def _refuse_map(info: Any, in_dims: Any, *args: Any) -> tuple[Any, Any]:
-    raise RuntimeError("vmap: the closed-loop network operator cannot be mapped; put the mapped dimension into the batch")
+    raise RuntimeError(
+        "vmap: the closed-loop network operator cannot be mapped; put the mapped dimension into the batch"
+    )
 
 
-def _register(name: str, fake_forward: Operator, fake_backward: Operator, forward_map: Operator, backward_map: Operator) -> None:
+def _register(
+    name: str, fake_forward: Operator, fake_backward: Operator, forward_map: Operator, backward_map: Operator
+) -> None:
     for suffix, fake, mapped in (("forward", fake_forward, forward_map), ("backward", fake_backward, backward_map)):
         operator = f"neurotorch::{name}_{suffix}"
         torch.library.register_fake(operator, fake)

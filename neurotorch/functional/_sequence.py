@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurotorch.functional._adjoint import adjoint, needs_autograd
 from neurotorch.functional._models import (
     ACTIVATIONS,
     MODELS,
@@ -18,9 +19,7 @@ from neurotorch.functional._models import (
     lookup,
     model_of,
 )
-from neurotorch.functional._adjoint import adjoint
 from neurotorch.functional._operators import forward_operator
-
 
 _NUMBERS = 7  # arguments of _Sequence before its tensors
 
@@ -127,7 +126,9 @@ def cast_inputs(like: Tensor, **tensors: Tensor | None) -> dict[str, Tensor | No
     return result
 
 
-def initial_state(model: NeuronModel, state: Sequence[Tensor] | None, like: Tensor, batch: int, neurons: int) -> list[Tensor]:
+def initial_state(
+    model: NeuronModel, state: Sequence[Tensor] | None, like: Tensor, batch: int, neurons: int
+) -> list[Tensor]:
     """The state as the operators want it: zeros when there is none, and always for models without memory."""
     if state is not None and len(state) != len(model.states):
         raise ValueError(f"state: expected {len(model.states)} tensors {model.states}, got {len(state)}")
@@ -137,9 +138,9 @@ def initial_state(model: NeuronModel, state: Sequence[Tensor] | None, like: Tens
     for name, s in zip(model.states, state, strict=True):
         if s.dim() != 2 or s.shape[1] != neurons or s.shape[0] not in (1, batch):
             raise ValueError(f"state {name}: expected shape [{batch}, {neurons}], got {list(s.shape)}")
-        s = cast_inputs(like, **{f"state {name}": s})[f"state {name}"]
-        assert s is not None
-        result.append(s.expand(batch, neurons))
+        cast = cast_inputs(like, **{f"state {name}": s})[f"state {name}"]
+        assert cast is not None
+        result.append(cast.expand(batch, neurons))
     return result
 
 
@@ -202,7 +203,7 @@ def run_sequence(
     separate = ~output_bit if activation == 0 else -1
     requested = ((1 << len(model.states)) - 1) & separate if trace else 0
     tensors = (current, call.weight, recurrent_weight, *states, *constants)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+    if needs_autograd(tensors):
         needed = 0 if recompute_every else saved_traces(model, constants)
         keeps_out = not recompute_every and (
             activation != 0

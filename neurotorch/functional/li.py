@@ -84,7 +84,7 @@ def spy_li(
     trace: bool = False,
     recompute_every: int = 0,
 ) -> tuple[Tensor, SpyLIState]:
-    """Run leaky integrators with synaptic current: ``i_t = alpha i_{t-1} + x_t W``, ``v_t = beta v_{t-1} + i_t + bias``.
+    """Run leaky integrators with a current: ``i_t = alpha i_{t-1} + x_t W``, ``v_t = beta v_{t-1} + i_t + bias``.
 
     Parameters
     ----------

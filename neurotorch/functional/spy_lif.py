@@ -74,8 +74,8 @@ def spy_lif(
 
     Notes
     -----
-    ``i_t = alpha i_{t-1} + x_t W + z_{t-1} R``, ``v_t = (beta v_{t-1} + i_t) (1 - z_{t-1})``, ``z_t = [v_t >= threshold]``
-    [1]_. The reset carries no gradient and leaves the synaptic current alone.
+    ``i_t = alpha i_{t-1} + x_t W + z_{t-1} R``, ``v_t = (beta v_{t-1} + i_t) (1 - z_{t-1})``,
+    ``z_t = [v_t >= threshold]`` [1]_. The reset carries no gradient and leaves the synaptic current alone.
 
     References
     ----------

@@ -86,7 +86,8 @@ def emulator() -> ModuleType:
             "the emulated kernels are not built: cmake -S tests/native -B build/tests && cmake --build build/tests"
         )
     spec = importlib.util.spec_from_file_location("emulator", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

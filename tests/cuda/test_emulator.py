@@ -253,7 +253,8 @@ def test_emulator_finds_the_race_of_a_missing_barrier(barrier: int) -> None:
     """Four steps of the forward kernel have eight barriers: each one is needed."""
     result = sanitized("thread", "race", str(barrier))
     assert result.returncode != 0
-    assert "ThreadSanitizer" in result.stderr and "sparse_row.cuh" in result.stderr
+    assert "ThreadSanitizer" in result.stderr
+    assert "sparse_row.cuh" in result.stderr
 
 
 @pytest.mark.slow
