@@ -1,0 +1,108 @@
+"""Fused whole-sequence kernels for spiking and rate neuron models, under the NeuroTorch API.
+
+Importing this package needs torch and numpy only; names that need more are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from neurotorch import init, utils
+from neurotorch.dimension import Dimension, DimensionLike, DimensionProperty, DimensionsLike, Size, SizeTypes
+from neurotorch.modules.layers import (
+    LayerType,
+    LIFLayer,
+    LIFLayerLPF,
+    LILayer,
+    Linear,
+    SpyLIFLayer,
+    SpyLIFLayerLPF,
+    SpyLILayer,
+)
+from neurotorch.utils import set_seed, to_numpy, to_tensor
+
+if TYPE_CHECKING:
+    from neurotorch import functional as functional
+    from neurotorch import metrics as metrics
+    from neurotorch.callbacks import CheckpointManager as CheckpointManager
+    from neurotorch.callbacks import LoadCheckpointMode as LoadCheckpointMode
+    from neurotorch.callbacks import TrainingHistory as TrainingHistory
+    from neurotorch.learning_algorithms import BPTT as BPTT
+    from neurotorch.metrics import losses as losses
+    from neurotorch.modules.sequential import Sequential as Sequential
+    from neurotorch.modules.sequential_rnn import SequentialRNN as SequentialRNN
+    from neurotorch.trainers import Trainer as Trainer
+    from neurotorch.trainers import TrainingState as TrainingState
+    from neurotorch.transforms import IdentityTransform as IdentityTransform
+    from neurotorch.transforms import ToDevice as ToDevice
+    from neurotorch.transforms import ToTensor as ToTensor
+
+__all__ = [
+    "BPTT",
+    "CheckpointManager",
+    "Dimension",
+    "DimensionLike",
+    "DimensionProperty",
+    "DimensionsLike",
+    "IdentityTransform",
+    "LIFLayer",
+    "LIFLayerLPF",
+    "LILayer",
+    "LayerType",
+    "Linear",
+    "LoadCheckpointMode",
+    "Sequential",
+    "SequentialRNN",
+    "Size",
+    "SizeTypes",
+    "SpyLIFLayer",
+    "SpyLIFLayerLPF",
+    "SpyLILayer",
+    "ToDevice",
+    "ToTensor",
+    "Trainer",
+    "TrainingHistory",
+    "TrainingState",
+    "init",
+    "losses",
+    "set_seed",
+    "to_numpy",
+    "to_tensor",
+    "utils",
+]
+
+# Where each name lives that is imported when first used; "" stands for the module of that name itself.
+_LAZY = {
+    "BPTT": "learning_algorithms",
+    "CheckpointManager": "callbacks",
+    "IdentityTransform": "transforms",
+    "LoadCheckpointMode": "callbacks",
+    "Sequential": "modules.sequential",
+    "SequentialRNN": "modules.sequential_rnn",
+    "ToDevice": "transforms",
+    "ToTensor": "transforms",
+    "Trainer": "trainers",
+    "TrainingHistory": "callbacks",
+    "TrainingState": "trainers",
+    "callbacks": "",
+    "functional": "",
+    "learning_algorithms": "",
+    "losses": "metrics",
+    "metrics": "",
+    "modules": "",
+    "trainers": "",
+    "transforms": "",
+    "__version__": "_version",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_LAZY[name] or name}")
+    return getattr(module, name) if _LAZY[name] else module
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

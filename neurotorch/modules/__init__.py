@@ -1,0 +1,72 @@
+"""Layers, spike functions, and the models made of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from neurotorch.modules.base import BaseModel, NamedModule, SizedModule
+from neurotorch.modules.layers import (
+    BaseLayer,
+    BaseNeuronsLayer,
+    LayerType,
+    LayerType2Layer,
+    LIFLayer,
+    LIFLayerLPF,
+    LILayer,
+    Linear,
+    SpyLIFLayer,
+    SpyLIFLayerLPF,
+    SpyLILayer,
+)
+from neurotorch.modules.spike_funcs import (
+    HeavisidePhiApprox,
+    HeavisideSigmoidApprox,
+    SpikeFunction,
+    SpikeFuncType,
+    SpikeFuncType2Func,
+)
+
+if TYPE_CHECKING:
+    from neurotorch.modules.sequential import Sequential
+    from neurotorch.modules.sequential_rnn import SequentialRNN
+    from neurotorch.modules.wrappers import NamedModuleWrapper, SizedModuleWrapper
+
+__all__ = [
+    "BaseLayer",
+    "BaseModel",
+    "BaseNeuronsLayer",
+    "HeavisidePhiApprox",
+    "HeavisideSigmoidApprox",
+    "LIFLayer",
+    "LIFLayerLPF",
+    "LILayer",
+    "LayerType",
+    "LayerType2Layer",
+    "Linear",
+    "NamedModule",
+    "NamedModuleWrapper",
+    "Sequential",
+    "SequentialRNN",
+    "SizedModule",
+    "SizedModuleWrapper",
+    "SpikeFuncType",
+    "SpikeFuncType2Func",
+    "SpikeFunction",
+    "SpyLIFLayer",
+    "SpyLIFLayerLPF",
+    "SpyLILayer",
+]
+
+_LAZY = {
+    "NamedModuleWrapper": "wrappers",
+    "Sequential": "sequential",
+    "SequentialRNN": "sequential_rnn",
+    "SizedModuleWrapper": "wrappers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,225 @@
+"""The three ways a recurrent network runs: layer by layer, in one operator, step by step.
+
+Everywhere ``x`` is a list with the input ``[B, T, F]`` of each fed layer, ``states`` holds the initial state of each
+layer (None: the layer makes it), outputs are one ``[B, L, N]`` per output layer, and hidden states one entry per layer:
+a tuple of ``[B, L, N]``, or None for a layer without state. L counts the last steps that the memory keeps.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurotorch.functional import LayerCall, run_network
+from neurotorch.modules.layers.base import BaseLayer
+from neurotorch.modules.plan import FUSED_NETWORK, FUSED_SEQUENCE, choose, step_reason
+
+State = tuple[Tensor, ...] | None
+Result = tuple[list[Tensor], list[State]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in the order of computation; ``stateful`` has one entry per layer."""
+
+    inputs: list[torch.nn.Module]
+    hidden: list[torch.nn.Module]
+    outputs: list[torch.nn.Module]
+    stateful: list[bool]
+
+    @property
+    def layers(self) -> list[torch.nn.Module]:
+        return [*self.inputs, *self.hidden, *self.outputs]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps of a run, what is fed back, and how much is kept.
+
+    ``feedback[k]`` is the output that input k reads after the first ``given`` steps, -1 for zeros. ``teacher`` holds
+    true inputs ``[B, S, F]`` that are mixed into the feedback with ``teacher_weight``.
+    """
+
+    given: int
+    total: int
+    keep_outputs: int
+    keep_hidden: int
+    feedback: list[int]
+    teacher: list[Tensor | None]
+    teacher_weight: float
+
+
+def _as_state(hidden: Any) -> State:
+    if hidden is None or (isinstance(hidden, (tuple, list)) and len(hidden) == 0):
+        return None
+    return tuple(hidden) if isinstance(hidden, (tuple, list)) else (hidden,)
+
+
+def _call(layer: torch.nn.Module, stateful: bool, x: Tensor, state: Any, extra: dict[str, Any]) -> tuple[Tensor, Any]:
+    """One step of one layer: its output and its new state."""
+    result = layer(x, state, **extra) if stateful else layer(x)
+    if isinstance(result, Tensor):
+        return result, None
+    if stateful and isinstance(result, (tuple, list)) and len(result) >= 1 and isinstance(result[0], Tensor):
+        rest = list(result[1:])
+        return result[0], rest[0] if len(rest) == 1 else rest or None
+    raise TypeError(
+        f"layer {layer.name!r}: expected a tensor{' or (output, state)' if stateful else ''}, "
+        f"got {type(result).__name__}"
+    )
+
+
+def _stack_states(kept: Sequence[Any]) -> State:
+    """Traces ``[B, L, N]`` of the states after each kept step."""
+    steps = [_as_state(hidden) for hidden in kept]
+    if any(step is None for step in steps):
+        return None
+    return tuple(torch.stack(list(entries), dim=1) for entries in zip(*[step for step in steps if step is not None]))
+
+
+def _last(states: Sequence[Tensor], keep: int, traced: bool) -> State:
+    """The last steps of traces, or final states as traces of one step; None for a layer without state."""
+    if not states:
+        return None
+    return tuple(s[:, -keep:] if traced else s.unsqueeze(1) for s in states)
+
+
+def _run_layer(layer: torch.nn.Module, stateful: bool, x: Tensor, state: State, keep: int) -> tuple[Tensor, State]:
+    """One layer over the whole sequence."""
+    if step_reason(layer) is None:
+        assert isinstance(layer, BaseLayer)
+        out, hidden = layer.forward_sequence(x, state, trace=keep > 1)
+        return out, _last(hidden, keep, traced=keep > 1)
+    outs: list[Tensor] = []
+    kept: deque[Any] = deque(maxlen=keep)
+    current: Any = state
+    for t, x_t in enumerate(x.unbind(1)):
+        out, current = _call(layer, stateful, x_t, current, {"t": t})
+        outs.append(out)
+        kept.append(current)
+    return torch.stack(outs, dim=1), _stack_states(kept)
+
+
+def run(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
+    """Run the network the fastest way that its layers allow."""
+    mode, _ = choose(network.layers, len(x), schedule.total > schedule.given)
+    if mode == FUSED_NETWORK:
+        return _run_closed_loop(network, x, states, schedule)
+    if mode == FUSED_SEQUENCE:
+        return _run_open_loop(network, x, states, schedule)
+    return _run_steps(network, x, states, schedule)
+
+
+def _run_open_loop(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
+    """Layer by layer, each over the whole sequence."""
+    hidden: list[State] = []
+
+    def run(layer: torch.nn.Module, x: Tensor) -> Tensor:
+        k = len(hidden)
+        out, state = _run_layer(layer, network.stateful[k], x, states[k], schedule.keep_hidden)
+        hidden.append(state)
+        return out
+
+    if network.inputs:
+        current = torch.cat([run(layer, x_k) for layer, x_k in zip(network.inputs, x)], dim=2)
+        for layer in network.hidden:
+            current = run(layer, current)
+        x = [current] * len(network.outputs)
+    outs = [run(layer, x_k) for layer, x_k in zip(network.outputs, x)]
+    return [out[:, -schedule.keep_outputs :] for out in outs], hidden
+
+
+def _run_closed_loop(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
+    """All layers in one fused operator that feeds the outputs back."""
+    if not network.inputs and len(network.outputs) > 1:
+        # Output layers that read the inputs themselves are networks of their own.
+        parts = [
+            _run_closed_loop(
+                Network([], [], [layer], [True]),
+                [x[k]],
+                [states[k]],
+                replace(schedule, feedback=[0], teacher=[schedule.teacher[k]]),
+            )
+            for k, layer in enumerate(network.outputs)
+        ]
+        return [out for outs, _ in parts for out in outs], [state for _, hidden in parts for state in hidden]
+    layers = [layer for layer in network.layers if isinstance(layer, BaseLayer)]
+    calls: list[LayerCall] = []
+    for layer in layers:
+        call = layer.fused_call()
+        assert call is not None, f"layer {layer.name!r} is not fused"
+        calls.append(call)
+    firsts = [x_k[:, 0] for x_k in x] + [None] * (len(layers) - len(x))
+    initial = [
+        layer._init_forward_state(state, x[0].shape[0], inputs=first)
+        for layer, state, first in zip(layers, states, firsts)
+    ]
+    traced = schedule.keep_hidden > 1 or any(layer.regularize for layer in layers)
+    outs, hidden = run_network(
+        calls,
+        x,
+        initial,
+        n_inputs=len(network.inputs),
+        n_outputs=len(network.outputs),
+        foresight=schedule.total - schedule.given + 1,
+        feedback=schedule.feedback,
+        trace=traced,
+        teacher=schedule.teacher,
+        teacher_weight=schedule.teacher_weight,
+    )
+    for layer, state in zip(layers, hidden):
+        if layer.regularize:
+            layer.reset_regularization_loss()
+            layer.update_regularization_loss(state)
+    kept = [_last(state, schedule.keep_hidden, traced) for state in hidden]
+    return [out[:, -schedule.keep_outputs :] for out in outs], kept
+
+
+def _run_steps(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
+    """Every layer once per time step, as the layers' Python code has it."""
+    layers = network.layers
+    current: list[Any] = list(states)
+    kept: list[deque[Any]] = [deque(maxlen=schedule.keep_hidden) for _ in layers]
+    kept_outs: list[deque[Tensor]] = [deque(maxlen=schedule.keep_outputs) for _ in network.outputs]
+    given = [x_k.unbind(1) for x_k in x]
+    outs: list[Tensor] = []
+
+    def step(k: int, x_t: Tensor, extra: dict[str, Any]) -> Tensor:
+        out, current[k] = _call(layers[k], network.stateful[k], x_t, current[k], extra)
+        kept[k].append(current[k])
+        return out
+
+    for t in range(schedule.total):
+        if t < schedule.given:
+            extra: dict[str, Any] = {"t": t}
+            now = [x_k[t] for x_k in given]
+        else:
+            extra = {"t": t, "forecasting": True, "tau": t - schedule.given}
+            now = _fed_back(outs, given, schedule, t)
+        n_inputs, n_hidden = len(network.inputs), len(network.hidden)
+        if n_inputs:
+            merged = torch.cat([step(k, x_t, extra) for k, x_t in enumerate(now)], dim=1)
+            for k in range(n_hidden):
+                merged = step(n_inputs + k, merged, extra)
+            now = [merged] * len(network.outputs)
+        outs = [step(n_inputs + n_hidden + k, x_t, extra) for k, x_t in enumerate(now)]
+        for memory, out in zip(kept_outs, outs):
+            memory.append(out)
+    return [torch.stack(list(memory), dim=1) for memory in kept_outs], [_stack_states(memory) for memory in kept]
+
+
+def _fed_back(outs: list[Tensor], given: Sequence[Sequence[Tensor]], schedule: Schedule, t: int) -> list[Tensor]:
+    """The inputs of a forecast step: the last outputs, zeros where there is none, true inputs mixed in."""
+    now = []
+    for k, source in enumerate(schedule.feedback):
+        value = outs[source] if source >= 0 else torch.zeros_like(given[k][0])
+        teacher = schedule.teacher[k]
+        if teacher is not None and schedule.teacher_weight != 0.0:
+            value = (1.0 - schedule.teacher_weight) * value + schedule.teacher_weight * teacher[:, t]
+        now.append(value)
+    return now

@@ -1,0 +1,52 @@
+"""Layers of neurons."""
+
+from __future__ import annotations
+
+import enum
+
+from neurotorch.modules.layers.base import BaseLayer, BaseNeuronsLayer
+from neurotorch.modules.layers.classical import Linear
+from neurotorch.modules.layers.leaky_integrate import LILayer, SpyLILayer
+from neurotorch.modules.layers.spiking import LIFLayer, SpyLIFLayer
+from neurotorch.modules.layers.spiking_lpf import LIFLayerLPF, SpyLIFLayerLPF
+
+__all__ = [
+    "BaseLayer",
+    "BaseNeuronsLayer",
+    "LIFLayer",
+    "LIFLayerLPF",
+    "LILayer",
+    "LayerType",
+    "LayerType2Layer",
+    "Linear",
+    "SpyLIFLayer",
+    "SpyLIFLayerLPF",
+    "SpyLILayer",
+]
+
+
+class LayerType(enum.Enum):
+    """Names of layers with memory."""
+
+    LIF = 0
+    ALIF = 1
+    Izhikevich = 2
+    LI = 3
+    SpyLIF = 4
+    SpyLI = 5
+    SpyALIF = 6
+
+    @classmethod
+    def from_str(cls, name: str | LayerType) -> LayerType | None:
+        """The member called ``"LIF"`` or ``"LayerType.LIF"``, or a member itself; None when there is none."""
+        if isinstance(name, cls):
+            return name
+        return cls.__members__.get(str(name).removeprefix(f"{cls.__name__}."))
+
+
+LayerType2Layer: dict[LayerType, type[BaseNeuronsLayer]] = {
+    LayerType.LIF: LIFLayer,
+    LayerType.LI: LILayer,
+    LayerType.SpyLIF: SpyLIFLayer,
+    LayerType.SpyLI: SpyLILayer,
+}

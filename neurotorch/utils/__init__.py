@@ -1,0 +1,67 @@
+"""Small helpers: seeds, conversions, containers, gradients."""
+
+from __future__ import annotations
+
+import enum
+
+from neurotorch.utils.autograd import filter_parameters, recursive_detach, recursive_detach_, zero_grad_params
+from neurotorch.utils.collections import (
+    list_insert_replace_at,
+    list_of_callable_to_sequential,
+    mapping_update_recursively,
+    maybe_unpack_singleton_dict,
+    sequence_get,
+    unpack_out_hh,
+    unpack_singleton_dict,
+)
+from neurotorch.utils.conversion import to_numpy, to_tensor
+from neurotorch.utils.random import format_pseudo_rn_seed, set_seed, unitary_rn_normal_matrix
+
+__all__ = [
+    "ConnectivityConvention",
+    "filter_parameters",
+    "format_pseudo_rn_seed",
+    "list_insert_replace_at",
+    "list_of_callable_to_sequential",
+    "mapping_update_recursively",
+    "maybe_unpack_singleton_dict",
+    "recursive_detach",
+    "recursive_detach_",
+    "sequence_get",
+    "set_seed",
+    "to_numpy",
+    "to_tensor",
+    "unitary_rn_normal_matrix",
+    "unpack_out_hh",
+    "unpack_singleton_dict",
+    "zero_grad_params",
+]
+
+
+class ConnectivityConvention(enum.Enum):
+    """Meaning of the rows and columns of weights: ``W[i, j]`` goes from i to j (ItoJ) or from j to i (JtoI)."""
+
+    ItoJ = 0
+    JtoI = 1
+
+    @classmethod
+    def from_str(cls, convention: str) -> ConnectivityConvention:
+        """From ``"itoj"``, ``"i_to_j"``, ``"i-to-j"``, ``"i->j"`` or the converse, in any case.
+
+        Raises
+        ------
+        ValueError
+            It is none of these.
+        """
+        letters = convention.lower().replace("->", "to").replace("_", "").replace("-", "")
+        if letters not in ("itoj", "jtoi"):
+            raise ValueError(f"convention: expected 'i->j' or 'j->i', got {convention!r}")
+        return cls.ItoJ if letters == "itoj" else cls.JtoI
+
+    @classmethod
+    def from_other(cls, other: ConnectivityConvention | str | int) -> ConnectivityConvention:
+        """From a member, its value or a string."""
+        return cls.from_str(other) if isinstance(other, str) else cls(other)
+
+    def __str__(self) -> str:
+        return "i->j" if self is ConnectivityConvention.ItoJ else "j->i"
