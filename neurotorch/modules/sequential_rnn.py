@@ -55,6 +55,8 @@ class SequentialRNN(SequencePredictions):
     ----------
     online_rule : object or None
         Learning rule that runs while the model computes; None where there is none.
+    teaching : tuple (teacher, teacher_weight) or None
+        Used by calls that give no `teacher`; see :class:`neurotorch.callbacks.TeacherForcing`.
 
     Raises
     ------
@@ -96,6 +98,7 @@ class SequentialRNN(SequencePredictions):
         self.hh_memory_size = default if hh_memory_size is None else hh_memory_size
         self.memory_device = memory_device
         self.online_rule: Any = None
+        self.teaching: tuple[Any, float] | None = None
 
     @property
     def foresight_time_steps(self) -> int:
@@ -294,6 +297,8 @@ class SequentialRNN(SequencePredictions):
         """
         foresight = self.foresight_time_steps if foresight_time_steps is None else foresight_time_steps
         assert foresight >= 0, f"foresight_time_steps: expected 0 or more, got {foresight}"
+        if teacher is None and self.teaching is not None:
+            teacher, teacher_weight = self.teaching
         named = self._time_series(inputs)
         x = list(named.values())
         given = x[0].shape[1]

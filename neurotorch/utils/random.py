@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,3 +50,25 @@ def unitary_rn_normal_matrix(n: int, m: int, generator: torch.Generator | None =
     # Signs of the diagonal fixed, which makes the distribution uniform (Mezzadri, 2007).
     unitary: Tensor = q * torch.sign(torch.diagonal(r))
     return unitary if n >= m else unitary.T
+
+
+def get_random_state() -> dict[str, Any]:
+    """States of the global generators of Python, numpy and torch, as plain values and tensors."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), *(float(v) for v in rest)),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put the global generators into the states of :func:`get_random_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), int(position), int(has_gauss), cached))
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

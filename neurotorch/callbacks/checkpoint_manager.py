@@ -1,0 +1,275 @@
+"""Checkpoints of a training run on disk."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from neurotorch.callbacks.base_callback import BaseCallback
+from neurotorch.utils.files import written_whole
+from neurotorch.utils.random import get_random_state, set_random_state
+
+
+class LoadCheckpointMode(enum.Enum):
+    """Which checkpoint to load."""
+
+    BEST_ITR = 0
+    LAST_ITR = 1
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    @classmethod
+    def from_str(cls, mode_name: str) -> LoadCheckpointMode:
+        """The mode of a name: "best", "last", "best_itr" or "last_itr". AssertionError for another."""
+        name = mode_name.lower()
+        names = {"best": cls.BEST_ITR, "last": cls.LAST_ITR, "best_itr": cls.BEST_ITR, "last_itr": cls.LAST_ITR}
+        assert name in names, f"mode_name: expected one of {', '.join(names)}, got {mode_name!r}"
+        return names[name]
+
+
+class CheckpointManager(BaseCallback):
+    """Saves the training run every few iterations, and loads it when training starts.
+
+    In a folder: ``<prefix>-itr<N>.pt`` for iteration N, and ``<prefix>-checkpoints.json`` with
+    ``{"iterations": {"N": file name}, "best": file name}``. Every file is written under a temporary name and renamed,
+    the JSON after the checkpoint that it names, so that a run that is killed leaves the last complete checkpoint. A
+    checkpoint is a dict with ``itr, model_state_dict, optimizer_state_dict, metrics, training_history, random_state``
+    and the state of every callback under its name; ``torch.load(weights_only=True)`` reads it.
+
+    Parameters
+    ----------
+    checkpoint_folder : str or Path
+        Made when the first file is written.
+    checkpoints_meta_path : str or Path, optional
+        The JSON file, by default in the folder.
+    meta_path_prefix : str
+        Beginning of file names.
+    metric : str
+        Metric that says which checkpoint is best.
+    minimise_metric : bool
+        Whether smaller is better.
+    save_freq : int
+        Save every so many iterations, the first and the last; 0 or less: only the last.
+    save_best_only : bool
+        Save only when the metric is better than ever before.
+    start_save_at : int
+        First iteration that may be saved.
+    verbose : bool
+        Print what is loaded.
+    show_best_metric_on_p_bar : bool, optional
+        Show the best metric in the progress bar; by default with `save_best_only`.
+    **kwargs
+        See :class:`BaseCallback`; the priority is 100.
+    """
+
+    SAVE_EXT: ClassVar[str] = ".pt"
+    CHECKPOINTS_META_SUFFIX: ClassVar[str] = "checkpoints"
+    CHECKPOINT_BEST_KEY: ClassVar[str] = "best"
+    CHECKPOINT_ITRS_KEY: ClassVar[str] = "iterations"
+    CHECKPOINT_ITR_KEY: ClassVar[str] = "itr"
+    CHECKPOINT_METRICS_KEY: ClassVar[str] = "metrics"
+    CHECKPOINT_STATE_DICT_KEY: ClassVar[str] = "model_state_dict"
+    CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: ClassVar[str] = "optimizer_state_dict"
+    CHECKPOINT_TRAINING_HISTORY_KEY: ClassVar[str] = "training_history"
+    CHECKPOINT_RANDOM_STATE_KEY: ClassVar[str] = "random_state"
+
+    def __init__(
+        self,
+        checkpoint_folder: str | Path = "./checkpoints",
+        *,
+        checkpoints_meta_path: str | Path | None = None,
+        meta_path_prefix: str = "network",
+        metric: str = "val_loss",
+        minimise_metric: bool = True,
+        save_freq: int = 1,
+        save_best_only: bool = False,
+        start_save_at: int = 0,
+        verbose: bool = False,
+        show_best_metric_on_p_bar: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("priority", self.DEFAULT_LOW_PRIORITY)
+        kwargs.setdefault("save_state", False)
+        super().__init__(**kwargs)
+        self.checkpoint_folder = str(checkpoint_folder)
+        self.meta_path_prefix = meta_path_prefix
+        default = Path(checkpoint_folder) / f"{meta_path_prefix}-{self.CHECKPOINTS_META_SUFFIX}.json"
+        self.checkpoints_meta_path = str(default if checkpoints_meta_path is None else checkpoints_meta_path)
+        self.metric = metric
+        self.minimise_metric = minimise_metric
+        self.save_freq = save_freq
+        self.save_best_only = save_best_only
+        self.start_save_at = start_save_at
+        self.verbose = verbose
+        self.show_best_metric_on_p_bar = (
+            save_best_only if show_best_metric_on_p_bar is None else show_best_metric_on_p_bar
+        )
+        self.best_metric = math.inf if minimise_metric else -math.inf
+        self.curr_checkpoint: dict[str, Any] | None = None
+        self._saved_itr: int | None = None
+
+    def get_checkpoint_filename(self, itr: int = -1) -> str:
+        """Name of the file of an iteration; -1 stands for none."""
+        return f"{self.meta_path_prefix}{'' if itr == -1 else f'-itr{itr}'}{self.SAVE_EXT}"
+
+    def _meta(self) -> dict[str, Any]:
+        try:
+            content = json.loads(Path(self.checkpoints_meta_path).read_text())
+        except FileNotFoundError:
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def save_checkpoint(
+        self,
+        itr: int,
+        itr_metrics: Mapping[str, Any],
+        best: bool = False,
+        state_dict: Mapping[str, Any] | None = None,
+        optimizer_state_dict: Mapping[str, Any] | None = None,
+        training_history: Any = None,
+        **other_states: Any,
+    ) -> str:
+        """Write a checkpoint and the JSON file; returns the checkpoint's path."""
+        content: dict[str, Any] = {
+            self.CHECKPOINT_ITR_KEY: itr,
+            self.CHECKPOINT_STATE_DICT_KEY: state_dict,
+            self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: optimizer_state_dict,
+            self.CHECKPOINT_METRICS_KEY: dict(itr_metrics),
+            self.CHECKPOINT_TRAINING_HISTORY_KEY: training_history,
+        }
+        clash = sorted(set(content) & set(other_states))
+        assert not clash, f"other_states: the names {clash} are those of the checkpoint's own entries"
+        content.update(other_states)
+        name = self.get_checkpoint_filename(itr)
+        path = Path(self.checkpoint_folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary:
+            torch.save(content, temporary)
+        meta = self._meta()
+        meta.setdefault(self.CHECKPOINT_ITRS_KEY, {})[str(itr)] = name
+        if best:
+            meta[self.CHECKPOINT_BEST_KEY] = name
+            meta["best_metric"] = self.best_metric
+        target = Path(self.checkpoints_meta_path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(target) as temporary:
+            temporary.write_text(json.dumps(meta, indent=4) + "\n")
+        return str(path)
+
+    @classmethod
+    def get_save_name_from_checkpoints(
+        cls, checkpoints_meta: Mapping[str, Any], load_checkpoint_mode: LoadCheckpointMode = LoadCheckpointMode.BEST_ITR
+    ) -> str:
+        """File name that the JSON's content gives for a mode. FileNotFoundError where there is none."""
+        if load_checkpoint_mode == LoadCheckpointMode.BEST_ITR:
+            if cls.CHECKPOINT_BEST_KEY not in checkpoints_meta:
+                raise FileNotFoundError("no checkpoint is marked as the best one")
+            return str(checkpoints_meta[cls.CHECKPOINT_BEST_KEY])
+        iterations = checkpoints_meta.get(cls.CHECKPOINT_ITRS_KEY, {})
+        if not iterations:
+            raise FileNotFoundError("no iteration has a checkpoint")
+        return str(iterations[max(iterations, key=int)])
+
+    def load_checkpoint(
+        self,
+        checkpoints_meta_path: str | Path | None = None,
+        load_checkpoint_mode: LoadCheckpointMode = LoadCheckpointMode.BEST_ITR,
+        map_location: Any = "cpu",
+    ) -> dict[str, Any]:
+        """The content of a checkpoint; no code in it runs. FileNotFoundError where there is none."""
+        meta_path = Path(self.checkpoints_meta_path if checkpoints_meta_path is None else checkpoints_meta_path)
+        name = self.get_save_name_from_checkpoints(json.loads(meta_path.read_text()), load_checkpoint_mode)
+        content: dict[str, Any] = torch.load(meta_path.parent / name, map_location=map_location, weights_only=True)
+        return content
+
+    def start(self, trainer: Any, **kwargs: Any) -> None:
+        """Load the weights that the trainer's mode asks for, and say at which iteration to go on.
+
+        With ``force_overwrite`` the files that an earlier run wrote are removed instead.
+        """
+        super().start(trainer)
+        self._saved_itr = None
+        if trainer.force_overwrite:
+            self._remove_own_files()
+            return
+        mode = trainer.load_checkpoint_mode or LoadCheckpointMode.LAST_ITR
+        try:
+            content = self.load_checkpoint(load_checkpoint_mode=mode)
+        except FileNotFoundError:
+            return
+        best = self._meta().get("best_metric")
+        self.best_metric = self.best_metric if best is None else float(best)
+        trainer.model.load_state_dict(content[self.CHECKPOINT_STATE_DICT_KEY], strict=True)
+        trainer.update_state_(iteration=int(content[self.CHECKPOINT_ITR_KEY]) + 1)
+        self.curr_checkpoint = content
+        if self.verbose:
+            print(f"{self.checkpoints_meta_path}: going on after iteration {content[self.CHECKPOINT_ITR_KEY]}")
+
+    def restore_random_state(self) -> None:
+        """Put the random generators where they were when the loaded checkpoint was written."""
+        state = (self.curr_checkpoint or {}).get(self.CHECKPOINT_RANDOM_STATE_KEY)
+        if state is not None:
+            set_random_state(state)
+
+    def _remove_own_files(self) -> None:
+        for name in self._meta().get(self.CHECKPOINT_ITRS_KEY, {}).values():
+            (Path(self.checkpoint_folder) / name).unlink(missing_ok=True)
+        Path(self.checkpoints_meta_path).unlink(missing_ok=True)
+
+    def _is_best(self, metrics: Mapping[str, Any]) -> bool:
+        value = metrics.get(self.metric)
+        if value is None or not math.isfinite(value):
+            return False
+        better = bool(value < self.best_metric if self.minimise_metric else value > self.best_metric)
+        if better:
+            self.best_metric = float(value)
+        return better
+
+    def on_iteration_end(self, trainer: Any, **kwargs: Any) -> None:
+        """Save when the iteration is due."""
+        state = trainer.current_training_state
+        if state.iteration < self.start_save_at:
+            return
+        best = self._is_best(state.itr_metrics)
+        last = state.n_iterations is not None and state.iteration >= state.n_iterations - 1
+        due = self.save_freq > 0 and state.iteration % self.save_freq == 0
+        if best if self.save_best_only else (best or due or last):
+            self.save_on(trainer, best=best)
+
+    def save_on(self, trainer: Any, best: bool | None = None) -> str:
+        """Save the trainer's state now; returns the checkpoint's path."""
+        state = trainer.current_training_state
+        history = trainer.training_history
+        optimizer = getattr(trainer, "optimizer", None)
+        self._saved_itr = int(state.iteration)
+        return self.save_checkpoint(
+            self._saved_itr,
+            state.itr_metrics,
+            self._is_best(state.itr_metrics) if best is None else best,
+            state_dict=trainer.model.state_dict(),
+            optimizer_state_dict=None if optimizer is None else optimizer.state_dict(),
+            training_history=None if history is None else history.get_state(),
+            **{self.CHECKPOINT_RANDOM_STATE_KEY: get_random_state()},
+            **trainer.callbacks.get_checkpoint_state(trainer),
+        )
+
+    def close(self, trainer: Any, **kwargs: Any) -> None:
+        """Save the last iteration when a callback stopped training early and it is not saved yet."""
+        state = trainer.current_training_state
+        if state.stop_training_flag and not self.save_best_only and self._saved_itr != state.iteration:
+            self.save_on(trainer)
+
+    def on_pbar_update(self, trainer: Any, **kwargs: Any) -> dict[str, Any]:
+        """The best metric so far."""
+        return {f"best_{self.metric}": self.best_metric} if self.show_best_metric_on_p_bar else {}
+
+    def extra_repr(self) -> str:
+        """Folder and metric."""
+        return f"folder={self.checkpoint_folder}, metric={self.metric}"

@@ -1,0 +1,170 @@
+"""Metrics of every iteration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurotorch.callbacks.base_callback import BaseCallback
+
+
+class TrainingHistory(BaseCallback):
+    """A table with a row per iteration and a column per metric; holes hold a default value.
+
+    Parameters
+    ----------
+    container : mapping of str to sequence of float, optional
+        Columns of equal length to start with.
+    default_value : float
+        Value where a metric was not measured.
+    **kwargs
+        See :class:`BaseCallback`; the priority is 0.
+    """
+
+    def __init__(
+        self, container: Mapping[str, Sequence[float]] | None = None, default_value: float = math.nan, **kwargs: Any
+    ) -> None:
+        kwargs.setdefault("priority", self.DEFAULT_HIGH_PRIORITY)
+        super().__init__(**kwargs)
+        self.default_value = default_value
+        self._container: dict[str, list[float]] = {}
+        self._length = 0
+        for key, values in (container or {}).items():
+            self[key] = list(values)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._container)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._container
+
+    def __getitem__(self, key: str) -> list[float]:
+        return self._container[key]
+
+    def __setitem__(self, key: str, values: Sequence[float]) -> None:
+        assert not self._container or len(values) == self._length, (
+            f"{key}: expected {self._length} values, got {len(values)}"
+        )
+        self._container[key] = list(values)
+        self._length = len(values)
+
+    def keys(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._container)
+
+    def items(self) -> list[tuple[str, list[float]]]:
+        """Columns with their names."""
+        return list(self._container.items())
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A column, or the default."""
+        return self._container.get(key, default)
+
+    def get_item_at(self, idx: int = -1) -> dict[str, float]:
+        """A row."""
+        return {key: values[idx] for key, values in self._container.items()}
+
+    def insert(self, i: int, other: Mapping[str, float]) -> None:
+        """Set values of row i; the table grows as needed."""
+        for key in other:
+            self._container.setdefault(key, [self.default_value] * self._length)
+        self._grow(i + 1)
+        for key, value in other.items():
+            if isinstance(value, (list, tuple)):
+                raise NotImplementedError(f"{key}: expected a number, got {type(value).__name__}")
+            self._container[key][i] = float(value)
+
+    def _grow(self, length: int) -> None:
+        self._length = max(self._length, length)
+        for values in self._container.values():
+            values.extend([self.default_value] * (self._length - len(values)))
+
+    def append(self, key: str, value: float) -> None:
+        """Add a row with one value."""
+        self.insert(self._length, {key: value})
+
+    def concat(self, other: TrainingHistory | Mapping[str, Sequence[float]]) -> None:
+        """Add the rows of another table."""
+        columns = dict(other.items())
+        start, added = self._length, max((len(values) for values in columns.values()), default=0)
+        for k in range(added):
+            self.insert(start + k, {key: values[k] for key, values in columns.items() if k < len(values)})
+
+    def _best(self, key: str | None, default: float, sign: int) -> float:
+        key = next(iter(self._container), None) if key is None else key
+        values = [v for v in self._container.get(key or "", []) if not math.isnan(v)]
+        return sign * min((sign * v for v in values), default=sign * default)
+
+    def min(self, key: str | None = None, default: float = math.inf) -> float:
+        """Smallest value of a column (the first one by default), NaN left out."""
+        return self._best(key, default, 1)
+
+    def max(self, key: str | None = None, default: float = -math.inf) -> float:
+        """Largest value of a column (the first one by default), NaN left out."""
+        return self._best(key, default, -1)
+
+    def _item(self, key: str, best: float) -> dict[str, float]:
+        if key not in self._container:
+            raise ValueError(f"key: expected one of {self.keys()}, got {key!r}")
+        return self.get_item_at(self._container[key].index(best))
+
+    def min_item(self, key: str) -> dict[str, float]:
+        """The row where a metric is smallest."""
+        return self._item(key, self.min(key))
+
+    def max_item(self, key: str) -> dict[str, float]:
+        """The row where a metric is largest."""
+        return self._item(key, self.max(key))
+
+    def on_iteration_end(self, trainer: Any, **kwargs: Any) -> None:
+        """Add the metrics of the iteration."""
+        state = trainer.current_training_state
+        self.insert(int(state.iteration), state.itr_metrics)
+
+    def get_state(self) -> dict[str, Any]:
+        """The table."""
+        return {
+            "_container": {key: list(values) for key, values in self._container.items()},
+            "_length": self._length,
+            "default_value": self.default_value,
+        }
+
+    def create_plot(
+        self, figsize: tuple[float, float] = (16, 12), fontsize: int = 18, linewidth: float = 4, dpi: int = 300
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """Curves over iterations: one axis for all losses and one per other metric, train and validation together.
+
+        Returns
+        -------
+        figure, axes by metric, lines by column
+        """
+        from matplotlib.figure import Figure
+
+        groups: dict[str, list[str]] = {}
+        for key in self._container:
+            base = "losses" if "loss" in key else key.removeprefix("train_").removeprefix("val_").removeprefix("test_")
+            groups.setdefault(base, []).append(key)
+        figure = Figure(figsize=figsize, dpi=dpi, layout="constrained")
+        columns = max(1, math.ceil(math.sqrt(len(groups))))
+        axes, lines = {}, {}
+        for k, (base, keys) in enumerate(groups.items()):
+            axes[base] = figure.add_subplot(math.ceil(len(groups) / columns), columns, k + 1)
+            for key in keys:
+                lines[key] = axes[base].plot(self._container[key], label=key, linewidth=linewidth)[0]
+            axes[base].set_xlabel("iteration", fontsize=fontsize)
+            axes[base].set_ylabel(base, fontsize=fontsize)
+            axes[base].legend(fontsize=fontsize)
+        return figure, axes, lines
+
+    def plot(self, save_path: str | Path | None = None, **kwargs: Any) -> Any:
+        """:meth:`create_plot`, saved to a file where `save_path` names one; returns the figure."""
+        figure, _, _ = self.create_plot(**kwargs)
+        if save_path is not None:
+            Path(save_path).parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(save_path)
+        return figure

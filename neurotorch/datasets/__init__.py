@@ -1,0 +1,18 @@
+"""Recorded and simulated activity to fit networks to."""
+
+from neurotorch.datasets.demo import DemoNetwork, simulate_demo
+from neurotorch.datasets.preprocessing import NORMALISATIONS, preprocess
+from neurotorch.datasets.recording import Recording, RecordingError, load_recording, read_recording
+from neurotorch.datasets.zebrafish import load_zebrafish_darkflash
+
+__all__ = [
+    "NORMALISATIONS",
+    "DemoNetwork",
+    "Recording",
+    "RecordingError",
+    "load_recording",
+    "load_zebrafish_darkflash",
+    "preprocess",
+    "read_recording",
+    "simulate_demo",
+]

@@ -1,0 +1,205 @@
+"""Backpropagation through time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from neurotorch.learning_algorithms.learning_algorithm import LearningAlgorithm
+
+Criterion = Callable[[Any, Any], Tensor]
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or a gradient is NaN or infinite; the weights are as they were before the batch."""
+
+
+class BPTT(LearningAlgorithm):
+    """Backpropagation through time: one gradient step per batch, through the whole sequence.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, optional
+        What to update; by default the parameters of `optimizer`, else all of the model.
+    layers : Module or sequence of Module, optional
+        Modules whose parameters are updated too.
+    optimizer : torch.optim.Optimizer, optional
+        By default ``default_optimizer_cls(params, **default_optim_kwargs)``.
+    criterion : callable or dict of callable by output, optional
+        Loss of ``(prediction, target)``; by default that of the trainer, else the mean squared error.
+    params_lr : float
+        Learning rate of the default optimiser.
+    weight_decay : float
+        Its decoupled weight decay.
+    default_optimizer_cls : type
+        Its class.
+    default_optim_kwargs : dict, optional
+        All its arguments, in place of the two above and `maximize`.
+    maximize : bool
+        Climb instead of descend.
+    grad_norm_clip_value : float
+        Largest joint norm of the gradients; infinite for no clipping.
+    regularize_layers : bool
+        Add the regularisation losses of layers with ``regularize=True`` to the loss.
+    **kwargs
+        See :class:`~neurotorch.callbacks.BaseCallback`.
+
+    Raises
+    ------
+    NonFiniteError
+        While training: the loss or a gradient is not finite.
+    """
+
+    OPTIMIZER_STATE_DICT_KEY = "optimizer_state_dict"
+
+    def __init__(
+        self,
+        *,
+        params: Iterable[Parameter] | None = None,
+        layers: torch.nn.Module | Iterable[torch.nn.Module] | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        criterion: Criterion | Mapping[str, Criterion] | torch.nn.Module | None = None,
+        params_lr: float = 2e-4,
+        weight_decay: float = 1e-2,
+        default_optimizer_cls: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
+        default_optim_kwargs: dict[str, Any] | None = None,
+        maximize: bool = False,
+        grad_norm_clip_value: float = math.inf,
+        regularize_layers: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(params=params, **kwargs)
+        if not grad_norm_clip_value > 0:
+            raise ValueError(f"grad_norm_clip_value: expected a positive number, got {grad_norm_clip_value}")
+        modules = [layers] if isinstance(layers, torch.nn.Module) else list(layers or ())
+        known = {id(p) for p in self.params}
+        for module in modules:
+            self.params += [p for p in module.parameters() if id(p) not in known]
+            known |= {id(p) for p in module.parameters()}
+        self.layers = modules
+        self.optimizer = optimizer
+        self.criterion = criterion
+        self.params_lr = params_lr
+        self.weight_decay = weight_decay
+        self.maximize = maximize
+        self.default_optimizer_cls = default_optimizer_cls
+        self.default_optim_kwargs = (
+            {"lr": params_lr, "weight_decay": weight_decay, "maximize": maximize}
+            if default_optim_kwargs is None
+            else default_optim_kwargs
+        )
+        self.grad_norm_clip_value = grad_norm_clip_value
+        self.regularize_layers = regularize_layers
+
+    def start(self, trainer: Any, **kwargs: Any) -> None:
+        """Find the parameters, the optimiser and the criterion."""
+        super().start(trainer)
+        if self.optimizer is None:
+            self.params = self.params or list(trainer.model.parameters())
+            self.optimizer = self.create_default_optimizer()
+        elif not self.params:
+            self.params = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if self.criterion is None and getattr(trainer, "criterion", None) is not None:
+            self.criterion = trainer.criterion
+
+    def create_default_optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser when none is given."""
+        groups = [{"params": self.params, "lr": self.default_optim_kwargs.get("lr", self.params_lr)}]
+        return self.default_optimizer_cls(groups, **self.default_optim_kwargs)
+
+    def get_checkpoint_state(self, trainer: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """State of the optimiser."""
+        if not self.save_state or self.optimizer is None:
+            return None
+        return {self.OPTIMIZER_STATE_DICT_KEY: self.optimizer.state_dict()}
+
+    def load_checkpoint_state(self, trainer: Any, checkpoint: dict[str, Any], **kwargs: Any) -> None:
+        """Restore the optimiser."""
+        state = checkpoint.get(self.name)
+        if self.load_state and state and self.optimizer is not None:
+            self.optimizer.load_state_dict(state[self.OPTIMIZER_STATE_DICT_KEY])
+
+    def apply_criterion(self, pred_batch: Any, y_batch: Any, criterion: Any = None) -> Tensor:
+        """Loss of predictions: the criterion's, or the sum over the outputs of a dict of criteria.
+
+        Raises
+        ------
+        AssertionError
+            Predictions and targets of a dict of criteria are not by the same names.
+        """
+        criterion = self.criterion if criterion is None else criterion
+        if criterion is None:
+            mse = torch.nn.functional.mse_loss
+            criterion = dict.fromkeys(y_batch, mse) if isinstance(y_batch, Mapping) else mse
+        if isinstance(criterion, Mapping):
+            pred = dict.fromkeys(criterion, pred_batch) if isinstance(pred_batch, Tensor) else pred_batch
+            y = dict.fromkeys(criterion, y_batch) if isinstance(y_batch, Tensor) else y_batch
+            assert isinstance(pred, Mapping), f"pred_batch: expected a tensor or a dict, got {type(pred).__name__}"
+            assert isinstance(y, Mapping), f"y_batch: expected a tensor or a dict, got {type(y).__name__}"
+            losses = [c(pred[name], y[name].to(pred[name].device)) for name, c in criterion.items()]
+            return torch.stack(losses).sum()
+        if isinstance(pred_batch, Mapping) and len(pred_batch) == 1:
+            pred_batch = next(iter(pred_batch.values()))
+        if isinstance(y_batch, Mapping) and len(y_batch) == 1:
+            y_batch = next(iter(y_batch.values()))
+        if isinstance(y_batch, Tensor) and isinstance(pred_batch, Tensor):
+            y_batch = y_batch.to(pred_batch.device)
+        loss: Tensor = criterion(pred_batch, y_batch)
+        return loss
+
+    def on_optimization_begin(self, trainer: Any, **kwargs: Any) -> None:
+        """Compute the loss and its gradients, and take a step."""
+        assert self.optimizer is not None, "start was not called"
+        self.optimizer.zero_grad()
+        loss = self.apply_criterion(kwargs["pred"], kwargs["y"])
+        total = loss
+        if self.regularize_layers:
+            for layer in trainer.model.modules():
+                if getattr(layer, "regularize", False):
+                    total = total + layer.get_and_reset_regularization_loss()
+        if not math.isfinite(total.item()):
+            raise NonFiniteError(f"the loss is {total.item()}; {self._non_finite(trainer.model, 'value')}")
+        total.backward()  # type: ignore[no-untyped-call]
+        self._check_gradients(trainer.model)
+        self.optimizer.step()
+        trainer.update_state_(batch_loss=loss.detach())
+
+    def _check_gradients(self, model: torch.nn.Module) -> None:
+        """Clip the gradients, and raise when they are not finite."""
+        params = [p for p in self.params if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in params if p.grad is not None])
+        if not math.isfinite(norm.item()):
+            where = self._non_finite(model, "gradient")
+            raise NonFiniteError(f"the norm of the gradients is {norm.item()}; {where}")
+        if self.grad_norm_clip_value < math.inf:
+            torch.nn.utils.clip_grads_with_norm_(params, self.grad_norm_clip_value, norm)
+
+    @staticmethod
+    def _non_finite(model: torch.nn.Module, what: str) -> str:
+        """Which parameters have a value or gradient that is not finite."""
+        found = [
+            name
+            for name, p in model.named_parameters()
+            if (tensor := p if what == "value" else p.grad) is not None and not bool(torch.isfinite(tensor).all())
+        ]
+        plural = "parameters" if what == "value" else "gradients"
+        return f"not finite are the {plural} {', '.join(found)}" if found else f"all {plural} are finite"
+
+    def on_optimization_end(self, trainer: Any, **kwargs: Any) -> None:
+        """Forget the gradients."""
+        if self.optimizer is not None:
+            self.optimizer.zero_grad()
+
+    def on_validation_batch_begin(self, trainer: Any, **kwargs: Any) -> None:
+        """Compute the loss."""
+        loss = self.apply_criterion(kwargs["pred"], kwargs["y"])
+        trainer.update_state_(batch_loss=loss.detach())
+
+    def extra_repr(self) -> str:
+        """Class of the optimiser."""
+        return f"optimizer={type(self.optimizer).__name__}"
