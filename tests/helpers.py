@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GOLDEN_LAYERS = Path(__file__).parent / "golden" / "layers"
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_LAYERS = GOLDEN / "layers"
 
 # Relative to 1 + max|expected|. Networks accumulate rounding over layers and feedback.
 LAYER_TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5}
