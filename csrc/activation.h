@@ -34,4 +34,17 @@ NT_HD T activate_adjoint(Activation activation, T y, T grad) {
   }
 }
 
+// An activation as the template argument of models that have one inside.
+template <Activation A>
+struct Activate {
+  template <class T>
+  static NT_HD T value(T v) {
+    return activate(A, v);
+  }
+  template <class T>
+  static NT_HD T adjoint(T y, T grad) {
+    return activate_adjoint(A, y, grad);
+  }
+};
+
 NT_NAMESPACE_END

@@ -17,6 +17,8 @@ struct ModelInfo {
   int states, constants, output, presynaptic;
   unsigned saved, saved_for_constants, learnable;
   bool spiking, compact;
+  bool activates_inside;      // `surrogate` is then the number of the activation inside the model
+  bool computes_presynaptic;  // the recurrent weights see a function of the presynaptic state
 };
 
 // A matrix of rows [B, T, n]: row (b, t) starts at data + b * batch + t * time, its n entries are adjacent.

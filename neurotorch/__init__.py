@@ -19,6 +19,8 @@ from neurotorch.modules.layers import (
     SpyLIFLayer,
     SpyLIFLayerLPF,
     SpyLILayer,
+    WilsonCowanCURBDLayer,
+    WilsonCowanLayer,
 )
 from neurotorch.utils import set_seed, to_numpy, to_tensor
 
@@ -64,6 +66,8 @@ __all__ = [
     "Trainer",
     "TrainingHistory",
     "TrainingState",
+    "WilsonCowanCURBDLayer",
+    "WilsonCowanLayer",
     "init",
     "losses",
     "set_seed",

@@ -83,6 +83,31 @@ NT_HD void add_row(int64_t n, const T* from, T* to) {
   for (int64_t j = 0; j < n; ++j) to[j] += from[j];
 }
 
+// What the recurrent weights see of a state: a row of it, or `scratch`, filled from it.
+template <class T>
+NT_HD const T* presynaptic_of(const ModelInfo& info, const RowKernels<T>& rows, int64_t n, const T* constants,
+                              const T* const* state, T* scratch) {
+  if (!info.computes_presynaptic) return state[info.presynaptic];
+  rows.presynaptic(n, constants, state, scratch);
+  return scratch;
+}
+
+// Adds what the recurrent weights hand back to the gradient of the presynaptic state.
+template <class T>
+NT_HD void add_presynaptic(const ModelInfo& info, const RowKernels<T>& rows, int64_t n, const T* const* state,
+                           const T* grad, T* grad_state) {
+  info.computes_presynaptic ? rows.add_presynaptic(n, state, grad, grad_state) : add_row(n, grad, grad_state);
+}
+
+// A state's rows from `column` of sample b on.
+template <class T>
+struct StateRows {
+  const T* row[kMaxStates] = {};
+  StateRows(const ModelInfo& info, const T* const* state, int64_t offset) {
+    for (int k = 0; k < info.states; ++k) row[k] = state[k] + offset;
+  }
+};
+
 // Rows of m samples times a padded matrix, columns [begin, padded_end): event-driven where few entries are not zero,
 // dense where many. `index` and `value` hold `inputs` entries. The two ways give the same bits.
 template <class T>

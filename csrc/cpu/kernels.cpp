@@ -1,7 +1,7 @@
 // Compiled once per instruction set (NT_ISA_NAME, flags in CMakeLists.txt): fills that instruction set's table.
 #include "kernels.h"
 
-#include "../models/models.h"
+#include "rows.h"
 
 namespace nt {
 inline namespace NT_ISA_NAME {
@@ -9,8 +9,18 @@ inline namespace NT_ISA_NAME {
 template <class M>
 constexpr ModelInfo describe(const char* name) {
   static_assert(M::kStates <= kMaxStates && M::kConstants <= kMaxConstants);
-  return {name,          M::kStates,  M::kConstants, M::kOutput, M::kPresynaptic, M::kSaved, M::kSavedForConstants,
-          M::kLearnable, M::kSpiking, M::kCompact};
+  return {name,
+          M::kStates,
+          M::kConstants,
+          M::kOutput,
+          M::kPresynaptic,
+          M::kSaved,
+          M::kSavedForConstants,
+          M::kLearnable,
+          M::kSpiking,
+          M::kCompact,
+          ActivatesInside<M>,
+          ComputesPresynaptic<M>};
 }
 
 static constexpr ModelInfo kModels[] = {

@@ -55,8 +55,11 @@ void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const Ro
                        int64_t end) {
   const int64_t n = a.neurons, width = a.recurrent_stride;
   const Columns all = {0, n, width};
-  Scratch scratch(kBlock * Scratch::bytes<T>(width) + Scratch::bytes<int32_t>(n) + Scratch::bytes<T>(n));
-  T* recurrent[kBlock];
+  const int64_t seen_width = info.computes_presynaptic ? n : 0;
+  Scratch scratch(kBlock * (Scratch::bytes<T>(width) + Scratch::bytes<T>(seen_width)) + Scratch::bytes<int32_t>(n) +
+                  Scratch::bytes<T>(n));
+  T *recurrent[kBlock], *seen[kBlock];
+  for (auto& r : seen) r = scratch.take<T>(seen_width);
   for (auto& r : recurrent) r = scratch.take<T>(width);
   int32_t* index = scratch.take<int32_t>(n);
   T* value = scratch.take<T>(n);
@@ -68,7 +71,7 @@ void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const Ro
       for (int64_t r = 0; r < m; ++r) {
         row[r] = {n, a.constants, n, {}, {}, nullptr, recurrent[r]};
         aim_step(a, info, first + r, t, 0, row[r]);
-        spikes[r] = row[r].before[info.presynaptic];
+        spikes[r] = presynaptic_of(info, rows, n, a.constants, row[r].before, seen[r]);
       }
       multiply_rows(m, n, spikes, a.recurrent, width, recurrent, all, kDenseRate, index, value);
       for (int64_t r = 0; r < m; ++r) {
@@ -169,8 +172,11 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
       meet(team);  // everyone has written its columns of c_t
       dense(m, n, later, a.recurrent_transposed, width, recurrent, mine.begin, mine.padded_end);
     }
-    for (int64_t r = 0; r < m; ++r)
-      add_row(mine.count(), recurrent[r] + mine.begin, a.grad_state[info.presynaptic] + (first + r) * n + mine.begin);
+    for (int64_t r = 0; r < m; ++r) {
+      const int64_t at = (first + r) * n + mine.begin;
+      add_presynaptic(info, rows, mine.count(), StateRows<T>(info, a.initial, at).row, recurrent[r] + mine.begin,
+                      a.grad_state[info.presynaptic] + at);
+    }
   }
 }
 

@@ -57,7 +57,8 @@ NT_HD void aim_network_step(const NetworkLayer<T>& layer, const ModelInfo& info,
 // One layer at step t for a block of samples; the team shares the columns.
 template <class T>
 void network_layer_step(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, bool last, const Team& team,
-                        const T* zeros, T* const* current, T* const* recurrent, int32_t* index, T* value) {
+                        const T* zeros, T* const* current, T* const* recurrent, T* const* seen, int32_t* index,
+                        T* value) {
   const ModelInfo& info = model_info(layer.model);
   const RowKernels<T>& rows = rows_of<T>(layer.model, layer.surrogate);
   const Columns mine = Columns::of<T>(layer.neurons, team);
@@ -71,7 +72,8 @@ void network_layer_step(const NetworkLayer<T>& layer, int64_t first, int64_t m, 
     aim_network_step(layer, info, first + r, t, mine.begin, row[r]);
     if (layer.recurrent == nullptr) continue;
     row[r].recurrent = recurrent[r] + mine.begin;
-    spikes[r] = row[r].before[info.presynaptic] - mine.begin;
+    spikes[r] = presynaptic_of(info, rows, layer.neurons, layer.constants,
+                               StateRows<T>(info, row[r].before, -mine.begin).row, seen[r]);
   }
   if (layer.recurrent != nullptr)
     multiply_rows(m, layer.neurons, spikes, layer.recurrent, layer.recurrent_stride, recurrent, mine, kDenseRate, index,
@@ -93,10 +95,11 @@ template <class T>
 void network_forward(const Network<T>& net, int64_t begin, int64_t end, const Team& team) {
   const FlushDenormals flush;
   const int64_t widest = widest_row(net);
-  Scratch scratch((2 * kBlock + 2) * Scratch::bytes<T>(widest) + Scratch::bytes<int32_t>(widest));
-  T *current[kBlock], *recurrent[kBlock];
+  Scratch scratch((3 * kBlock + 2) * Scratch::bytes<T>(widest) + Scratch::bytes<int32_t>(widest));
+  T *current[kBlock], *recurrent[kBlock], *seen[kBlock];
   for (auto& r : current) r = scratch.take<T>(widest);
   for (auto& r : recurrent) r = scratch.take<T>(widest);
+  for (auto& r : seen) r = scratch.take<T>(widest);
   const T* zeros = scratch.take<T>(widest);
   T* value = scratch.take<T>(widest);
   int32_t* index = scratch.take<int32_t>(widest);
@@ -104,7 +107,7 @@ void network_forward(const Network<T>& net, int64_t begin, int64_t end, const Te
     const int64_t m = end - first < kBlock ? end - first : kBlock;
     for (int64_t t = 0; t < net.steps; ++t) {
       for (int64_t l = 0; l < net.layers; ++l) {
-        network_layer_step(net.layer[l], first, m, t, t + 1 == net.steps, team, zeros, current, recurrent, index,
+        network_layer_step(net.layer[l], first, m, t, t + 1 == net.steps, team, zeros, current, recurrent, seen, index,
                            value);
         if (l + 1 < net.layers) meet(team);
       }
@@ -266,9 +269,13 @@ void network_backward(const Network<T>& net, int64_t begin, int64_t end, const T
       const NetworkLayer<T>& layer = net.layer[l];
       if (layer.recurrent_transposed == nullptr) continue;
       const Columns mine = Columns::of<T>(layer.neurons, team);
-      T* grad = layer.grad_state[model_info(layer.model).presynaptic];
-      for (int64_t r = 0; r < m; ++r)
-        add_row(mine.count(), grads.recurrent[l][r] + mine.begin, grad + (first + r) * layer.neurons + mine.begin);
+      const ModelInfo& info = model_info(layer.model);
+      for (int64_t r = 0; r < m; ++r) {
+        const int64_t at = (first + r) * layer.neurons + mine.begin;
+        add_presynaptic(info, rows_of<T>(layer.model, layer.surrogate), mine.count(),
+                        StateRows<T>(info, layer.initial, at).row, grads.recurrent[l][r] + mine.begin,
+                        layer.grad_state[info.presynaptic] + at);
+      }
     }
   }
 }

@@ -34,11 +34,19 @@ struct AdjointRow {
   T* grad_constants;  // [constants, stride], added to; only with kConstants
 };
 
+// What only some models have: an activation inside, and a function of the state that the recurrent weights see.
+template <class M>
+concept ActivatesInside = requires { requires M::kActivatesInside; };
+template <class M>
+concept ComputesPresynaptic = requires { &M::presynaptic; };
+
 template <class T>
 struct RowKernels {
   void (*step)(const StepRow<T>&);
   void (*adjoint)(const AdjointRow<T>&, bool initial, bool constants);
   void (*presynaptic)(int64_t n, const T* constants, const T* const* saved, T* out);
+  // Adds dL/d(presynaptic state) from `grad`, dL/d(what the recurrent weights see of the state).
+  void (*add_presynaptic)(int64_t n, const T* const* state, const T* grad, T* grad_state);
 };
 
 template <class M, class T>
@@ -70,6 +78,15 @@ NT_HD typename M::State load_state(const typename M::Constants& c, const T* cons
   return s;
 }
 
+template <class M, class T>
+NT_HD T presynaptic_adjoint(const typename M::State& state, T grad) {
+  if constexpr (ComputesPresynaptic<M>) {
+    return M::presynaptic_adjoint(state, grad);
+  } else {
+    return (void)state, grad;
+  }
+}
+
 template <class M, bool kInitial, bool kConstants, class T>
 void adjoint_row_loop(const AdjointRow<T>& a) {
   const AdjointRow<T> row = a;
@@ -83,7 +100,7 @@ void adjoint_row_loop(const AdjointRow<T>& a) {
     grad.each([&](int k, T& value) { value = row.grad_state[k][j]; });
     grad.each([&](int k, T& value) {
       // In this order a sequence that is cut in two, whose cut adds the recurrent part first, gives the same bits.
-      if (k == M::kPresynaptic) value += row.grad_recurrent[j];
+      if (k == M::kPresynaptic) value += presynaptic_adjoint<M>(after, row.grad_recurrent[j]);
       if (k == M::kOutput) value += row.grad_out[j];
     });
     T grad_current;
@@ -112,12 +129,26 @@ void presynaptic_row(int64_t n, const T* constants, const T* const* saved, T* ou
     NT_SIMD
     for (int64_t j = 0; j < n; ++j) {
       typename M::State s = load_state<M, false, M::kSaved>(load_constants<M>(constants, n, j), saved, j);
-      s.each([&](int k, T& value) {
-        if (k == M::kPresynaptic) out[j] = value;
-      });
+      if constexpr (ComputesPresynaptic<M>) {
+        out[j] = M::presynaptic(s);
+      } else {
+        s.each([&](int k, T& value) {
+          if (k == M::kPresynaptic) out[j] = value;
+        });
+      }
     }
   } else {
     (void)n, (void)constants, (void)saved, (void)out;
+  }
+}
+
+template <class M, class T>
+void add_presynaptic_row(int64_t n, const T* const* state, const T* grad, T* grad_state) {
+  NT_SIMD
+  for (int64_t j = 0; j < n; ++j) {
+    typename M::State s;
+    s.each([&](int k, T& value) { value = state[k][j]; });
+    grad_state[j] += presynaptic_adjoint<M>(s, grad[j]);
   }
 }
 
@@ -167,17 +198,34 @@ void activate_adjoint_row(Activation activation, int64_t n, const T* y, const T*
 
 template <template <class, class> class M, class T, class S>
 constexpr RowKernels<T> row_kernels() {
-  return {&step_row<M<T, S>, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<M<T, S>, T>};
+  return {&step_row<M<T, S>, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<M<T, S>, T>,
+          &add_presynaptic_row<M<T, S>, T>};
+}
+
+// One entry per surrogate, or per activation where that is inside the model.
+constexpr int64_t kVariants = 4;
+
+template <class T>
+struct Variants {
+  RowKernels<T> of[kVariants];
+};
+
+template <template <class, class> class M, class T>
+constexpr Variants<T> variants() {
+  if constexpr (ActivatesInside<M<T, FastSigmoid>>) {
+    return {{row_kernels<M, T, Activate<Activation::identity>>(), row_kernels<M, T, Activate<Activation::relu>>(),
+             row_kernels<M, T, Activate<Activation::tanh>>(), row_kernels<M, T, Activate<Activation::sigmoid>>()}};
+  } else {
+    return {{row_kernels<M, T, FastSigmoid>(), row_kernels<M, T, Phi>()}};
+  }
 }
 
 template <class T>
 const RowKernels<T>& rows_of(int64_t model, int64_t surrogate) {
-#define NT_ROW_SURROGATE(MODEL) {row_kernels<MODEL, T, FastSigmoid>(), row_kernels<MODEL, T, Phi>()}
-#define NT_ROW(name, MODEL) NT_ROW_SURROGATE(MODEL),
-  static const RowKernels<T> table[][2] = {NT_MODELS(NT_ROW)};
+#define NT_ROW(name, MODEL) variants<MODEL, T>(),
+  static constexpr Variants<T> table[] = {NT_MODELS(NT_ROW)};
 #undef NT_ROW
-#undef NT_ROW_SURROGATE
-  return table[model][surrogate];
+  return table[model].of[surrogate];
 }
 
 NT_NAMESPACE_END

@@ -4,9 +4,12 @@
 #include "li.h"
 #include "lif.h"
 #include "linear.h"
+#include "linear_rnn.h"
 #include "low_pass.h"
 #include "spy_li.h"
 #include "spy_lif.h"
+#include "wilson_cowan.h"
+#include "wilson_cowan_curbd.h"
 
 NT_NAMESPACE_BEGIN
 
@@ -18,14 +21,17 @@ using SpyLifLpf = LowPass<T, SpyLif<T, S>>;
 NT_NAMESPACE_END
 
 // X(operator name, model)
-#define NT_MODELS(X)        \
-  X(lif, Lif)               \
-  X(spy_lif, SpyLif)        \
-  X(lif_lpf, LifLpf)        \
-  X(spy_lif_lpf, SpyLifLpf) \
-  X(li, Li)                 \
-  X(spy_li, SpyLi)          \
-  X(linear, Linear)
+#define NT_MODELS(X)           \
+  X(lif, Lif)                  \
+  X(spy_lif, SpyLif)           \
+  X(lif_lpf, LifLpf)           \
+  X(spy_lif_lpf, SpyLifLpf)    \
+  X(li, Li)                    \
+  X(spy_li, SpyLi)             \
+  X(linear, Linear)            \
+  X(wilson_cowan, WilsonCowan) \
+  X(linear_rnn, LinearRnn)     \
+  X(wilson_cowan_curbd, WilsonCowanCurbd)
 
 // X(name, surrogate), in the order of the numbers that Python passes
 #define NT_SURROGATES(X)       \

@@ -13,8 +13,8 @@ namespace st = torch::stable;
 // The checked arguments of one call.
 struct Call {
   const ModelInfo& info;
-  int64_t model, surrogate;
-  Activation activation;
+  int64_t model, surrogate;  // or, in place of the surrogate, the activation inside the model
+  Activation activation;     // of the output
   int64_t batch, steps, inputs, neurons;
   const Tensor &x, &like;
   const OptionalTensor &weight, &recurrent;
@@ -63,10 +63,11 @@ Call check(int64_t model, const Tensor& x, const OptionalTensor& weight, const O
   require(activation >= 0 && activation <= 3, "activation: expected 0 to 3, got " + std::to_string(activation));
   require(activation == 0 || !info.spiking, std::string("activation: ") + info.name + " has none");
   require(recompute_every >= 0, "recompute_every: expected 0 or more, got " + std::to_string(recompute_every));
+  const int64_t outside = info.activates_inside ? 0 : activation;
   return {info,
           model,
-          surrogate,
-          static_cast<Activation>(activation),
+          info.activates_inside ? activation : surrogate,
+          static_cast<Activation>(outside),
           batch,
           steps,
           inputs,
@@ -77,7 +78,7 @@ Call check(int64_t model, const Tensor& x, const OptionalTensor& weight, const O
           recurrent,
           state,
           expand_constants(constants, neurons, x),
-          activation == 0};
+          outside == 0};
 }
 
 TensorList contiguous_all(const TensorList& list) {
@@ -258,7 +259,26 @@ Tensor recurrent_gradient(const ModelInfo& info, int64_t model, int64_t surrogat
   const int64_t batch = grad_current.size(0), steps = grad_current.size(1), n = grad_current.size(2);
   const auto presynaptic = static_cast<size_t>(info.presynaptic);
   Tensor out;
-  if (!grad_current.is_cpu()) {
+  if (info.computes_presynaptic) {
+    const Tensor before = empty_of(grad_current, {batch, steps, n});
+    dispatch(grad_current, "grad", [&](auto tag) {
+      using T = decltype(tag);
+      for (int64_t b = 0; b < batch; ++b)
+        for (int64_t t = 0; t < steps; ++t) {
+          const T* saved[kMaxStates] = {};
+          for (size_t k = 0; k < traces.size(); ++k) {
+            if (t == 0)
+              saved[k] = initial[k].const_data_ptr<T>() + b * n;
+            else if (traces[k])
+              saved[k] = read_rows<T>(*traces[k]).row(b, t - 1);
+          }
+          of<T>(kernels()).presynaptic_row(model, surrogate, n, constants.const_data_ptr<T>(), saved,
+                                           before.mutable_data_ptr<T>() + (b * steps + t) * n);
+        }
+    });
+    return projection_gradient(before, grad_current);
+  }
+  if (!info.spiking || !grad_current.is_cpu()) {
     require(traces[presynaptic].has_value(),
             "traces: the gradient of recurrent_weight needs the presynaptic trace on this device");
     const Tensor before = empty_of(grad_current, {batch, steps, n});
@@ -268,8 +288,7 @@ Tensor recurrent_gradient(const ModelInfo& info, int64_t model, int64_t surrogat
       Tensor later = steps_of(before, 1, steps - 1);
       st::copy_(later, steps_of(*traces[presynaptic], 0, steps - 1));
     }
-    return st::matmul(st::transpose(st::reshape(before, {batch * steps, n}), 0, 1),
-                      st::reshape(grad_current, {batch * steps, n}));
+    return projection_gradient(before, grad_current);
   }
   dispatch(grad_current, "grad", [&](auto tag) {
     using T = decltype(tag);
@@ -361,8 +380,8 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
     if (recurrent_weight && wants(2)) {
       OptionalTensorList known = segment.traces;
       if (call.output_is_trace && segment.out) known[static_cast<size_t>(call.info.output)] = segment.out;
-      add_into(grad_recurrent, recurrent_gradient(call.info, model, surrogate, call.constants, segment.initial, known,
-                                                  segment.grad_current));
+      add_into(grad_recurrent, recurrent_gradient(call.info, model, call.surrogate, call.constants, segment.initial,
+                                                  known, segment.grad_current));
     }
   }
 

@@ -79,6 +79,8 @@ Plan make_plan(const NetworkDescription& net) {
     layer.info = &kernels().models[p[0]];
     layer.model = p[0], layer.surrogate = p[1], layer.activation = p[2], layer.traces = p[3], layer.weight = p[4],
     layer.recurrent = p[5];
+    require(layer.activation >= 0 && layer.activation <= 3, "program: unknown activation");
+    if (layer.info->activates_inside) layer.surrogate = layer.activation, layer.activation = 0;
     require(layer.weight >= 0 && layer.weight < static_cast<int64_t>(net.weights.size()) &&
                 layer.recurrent < static_cast<int64_t>(net.weights.size()),
             "program: weight index out of range");

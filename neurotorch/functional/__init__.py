@@ -9,7 +9,9 @@ from neurotorch.functional._network import run_network
 from neurotorch.functional._sequence import run_sequence
 from neurotorch.functional.li import LIState, SpyLIState, li, linear, spy_li
 from neurotorch.functional.lif import LIFLPFState, LIFState, lif, lif_lpf
+from neurotorch.functional.linear_rnn import LinearRNNState, linear_rnn
 from neurotorch.functional.spy_lif import SpyLIFLPFState, SpyLIFState, spy_lif, spy_lif_lpf
+from neurotorch.functional.wilson_cowan import RateState, wilson_cowan, wilson_cowan_curbd
 
 __all__ = [
     "ACTIVATIONS",
@@ -19,7 +21,9 @@ __all__ = [
     "LIFState",
     "LIState",
     "LayerCall",
+    "LinearRNNState",
     "NeuronModel",
+    "RateState",
     "SpyLIFLPFState",
     "SpyLIFState",
     "SpyLIState",
@@ -27,9 +31,12 @@ __all__ = [
     "lif",
     "lif_lpf",
     "linear",
+    "linear_rnn",
     "run_network",
     "run_sequence",
     "spy_li",
     "spy_lif",
     "spy_lif_lpf",
+    "wilson_cowan",
+    "wilson_cowan_curbd",
 ]

@@ -25,6 +25,9 @@ _NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "li": (("v",), ("kappa", "bias")),
     "spy_li": (("v", "i"), ("alpha", "beta", "bias")),
     "linear": ((), ("bias",)),
+    "wilson_cowan": (("h",), ("q", "r", "mu")),
+    "linear_rnn": (("v",), ("bias",)),
+    "wilson_cowan_curbd": (("h",), ("q",)),
 }
 
 
@@ -39,11 +42,14 @@ class NeuronModel:
     number : int
         Its place in the kernel table.
     states, constants : tuple of str
-        Names in the order in which operators take them.
+        Names in the order in which operators take them. Operators may have further states behind these, which hold
+        nothing from step to step.
     output : int or None
-        Index of the state that is the output; None for readouts, whose output is ``activation(v)``.
+        Index of the state that is the output; None for models without spikes.
     spiking : bool
-        Whether it emits spikes; readouts take an activation instead.
+        Whether it emits spikes; the others take an activation instead.
+    activates_inside : bool
+        Whether the activation is part of the dynamics; otherwise it is applied to the output.
     """
 
     name: str
@@ -58,17 +64,22 @@ class NeuronModel:
     saved_for_constants: int
     learnable: int
     operator_states: int
+    activates_inside: bool
 
     def learns(self, constant: int) -> bool:
         """Whether the operators give a gradient to this constant."""
         return bool(self.learnable >> constant & 1)
 
+    def separate(self, activation: int) -> int:
+        """Bit mask of the states whose traces are not the output itself."""
+        return ~(1 << self.output_state) if activation == 0 or self.activates_inside else -1
+
 
 def _read_model(number: int, name: str) -> NeuronModel:
     states, constants = _NAMES[name]
     info = torch.ops.neurotorch.model_info(number)
-    operator_states, n_constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, _ = info
-    assert n_constants == len(constants) and operator_states == max(1, len(states)), name
+    operator_states, n_constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, _, activates_inside = info
+    assert n_constants == len(constants) and operator_states >= max(1, len(states)), name
     return NeuronModel(
         name,
         number,
@@ -82,6 +93,7 @@ def _read_model(number: int, name: str) -> NeuronModel:
         saved_for_constants,
         learnable,
         operator_states,
+        bool(activates_inside),
     )
 
 
@@ -107,7 +119,7 @@ class LayerCall(NamedTuple):
     surrogate : str
         ``"fast_sigmoid"`` or ``"phi"``.
     activation : str
-        ``"identity"``, ``"relu"``, ``"tanh"`` or ``"sigmoid"``; readouts only.
+        ``"identity"``, ``"relu"``, ``"tanh"`` or ``"sigmoid"``; models without spikes only.
     """
 
     model: str

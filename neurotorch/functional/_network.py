@@ -272,7 +272,7 @@ def run_network(
             raise ValueError("calls: every layer of a network needs a weight")
         activation = lookup(ACTIVATIONS, "activation", call.activation)
         own = as_constants(call.constants, like)
-        separate = ~(1 << model.output_state) if activation == 0 else -1
+        separate = model.separate(activation)
         requested.append(((1 << len(model.states)) - 1) & separate if trace else 0)
         held.append(requested[-1] | (saved_traces(model, own) & separate if gradients else 0))
         cast = cast_inputs(like, weight=call.weight, recurrent_weight=call.recurrent_weight)
@@ -301,7 +301,7 @@ def run_network(
         tuple(held),
         tuple(model.operator_states for model in models),
         tuple(
-            m.output_state if c.activation == "identity" and m.states else -1
+            m.output_state if m.states and m.separate(ACTIVATIONS[c.activation]) != -1 else -1
             for m, c in zip(models, calls, strict=True)
         ),
         trace,

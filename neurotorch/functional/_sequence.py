@@ -141,7 +141,7 @@ def initial_state(
         cast = cast_inputs(like, **{f"state {name}": s})[f"state {name}"]
         assert cast is not None
         result.append(cast.expand(batch, neurons))
-    return result
+    return result + [like.new_zeros(batch, neurons) for _ in range(model.operator_states - len(result))]
 
 
 def run_sequence(
@@ -199,14 +199,13 @@ def run_sequence(
     constants = as_constants(call.constants, like)
 
     # The output state of a layer without activation has no trace of its own: it is the output.
-    n, output_bit = model.operator_states, 1 << model.output_state
-    separate = ~output_bit if activation == 0 else -1
+    n, separate = model.operator_states, model.separate(activation)
     requested = ((1 << len(model.states)) - 1) & separate if trace else 0
     tensors = (current, call.weight, recurrent_weight, *states, *constants)
     if needs_autograd(tensors):
         needed = 0 if recompute_every else saved_traces(model, constants)
         keeps_out = not recompute_every and (
-            activation != 0
+            separate == -1
             or bool(needed & ~separate)
             or (recurrent_weight is not None and current.device.type != "cpu")
         )

@@ -15,9 +15,13 @@ from neurotorch.modules.layers import (
     LIFLayerLPF,
     LILayer,
     Linear,
+    LinearJtoI,
+    LinearRNN,
     SpyLIFLayer,
     SpyLIFLayerLPF,
     SpyLILayer,
+    WilsonCowanCURBDLayer,
+    WilsonCowanLayer,
 )
 from neurotorch.modules.spike_funcs import (
     HeavisidePhiApprox,
@@ -44,6 +48,8 @@ __all__ = [
     "LayerType",
     "LayerType2Layer",
     "Linear",
+    "LinearJtoI",
+    "LinearRNN",
     "NamedModule",
     "NamedModuleWrapper",
     "Sequential",
@@ -56,6 +62,8 @@ __all__ = [
     "SpyLIFLayer",
     "SpyLIFLayerLPF",
     "SpyLILayer",
+    "WilsonCowanCURBDLayer",
+    "WilsonCowanLayer",
 ]
 
 _LAZY = {

@@ -1,5 +1,7 @@
 """Recorded runs of the layers: as one sequence, in one call, and step by step."""
 
+import warnings
+
 import pytest
 import torch
 from helpers import LAYER_TOLERANCE, Recording, assert_near, recordings
@@ -8,6 +10,7 @@ from neurotorch.modules import HeavisidePhiApprox, HeavisideSigmoidApprox
 from neurotorch.modules import layers as layer_classes
 
 LAYERS = ("LIF", "SpyLIF", "LIFLPF", "SpyLIFLPF", "LI", "SpyLI", "Linear")
+LAYERS += ("WilsonCowan", "WilsonCowanCURBD", "LinearRNN", "LinearJtoI")
 NAMES = [name for layer in LAYERS for name in recordings(layer)]
 SPIKE_FUNCTIONS = {f.__name__: f for f in (HeavisidePhiApprox, HeavisideSigmoidApprox)}
 
@@ -17,7 +20,9 @@ def recorded_layer(recording: Recording):
     kwargs = dict(recording.meta["kwargs"])
     if "spike_func" in kwargs:
         kwargs["spike_func"] = SPIKE_FUNCTIONS[kwargs["spike_func"]]
-    layer = getattr(layer_classes, recording.meta["layer"])(device="cpu", **kwargs).build()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "WilsonCowanCURBDLayer: learn_")
+        layer = getattr(layer_classes, recording.meta["layer"])(device="cpu", **kwargs).build()
     if recording.meta["dtype"].endswith("float64"):
         layer.double()
     layer.load_state_dict(recording.group("param"))
@@ -88,7 +93,7 @@ def assert_gradients(loss, targets, recorded, missing, tolerance):
 def test_one_call_on_a_sequence(name):
     recording = Recording(name)
     result = recorded_layer(recording)(recording["x"], tuple(recording.group("h0").values()) or None)
-    out, state = (result, ()) if recording.meta["layer"] == "Linear" else result
+    out, state = (result, ()) if recording.meta["layer"] in ("Linear", "LinearJtoI") else result
     tolerance = LAYER_TOLERANCE[out.dtype]
     assert_near(out, recording["out"], tolerance, "out")
     for i, s in enumerate(state):
@@ -116,6 +121,6 @@ def test_checkpoint_keys(name):
 def test_every_recorded_layer_is_fused(name):
     """Only an activation that the operators do not have runs beside them."""
     layer = recorded_layer(Recording(name))
-    beside = Recording(name).meta["kwargs"].get("activation") == "softmax"
+    beside = Recording(name).meta["kwargs"].get("activation") in ("softmax", "elu")
     assert (layer.fused_call() is None) == beside
     assert (layer.fused_reason() is None) != beside

@@ -14,9 +14,11 @@ NETWORKS = [
     "seq_LI_transforms",
     "seq_SpyLIFLPF_Linear_foresight",
     "seq_SpyLIF_SpyLI",
+    "seq_WC_Linear_dale_foresight",
+    "seq_WC_single_foresight",
     "seq_two_inputs_two_outputs",
 ]
-LATER_MODELS = ["seq_LIF_ALIF_LI", "seq_WC_Linear_dale_foresight", "seq_WC_single_foresight"]
+LATER_MODELS = ["seq_LIF_ALIF_LI"]
 TRANSFORMS = {None: None, "ReduceMax(dim=1)": ReduceMax(dim=1)}
 TOLERANCE = NETWORK_TOLERANCE[torch.float32]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 
 from neurotorch.modules.layers.base import BaseLayer, BaseNeuronsLayer
-from neurotorch.modules.layers.classical import Linear
+from neurotorch.modules.layers.classical import Linear, LinearJtoI, LinearRNN
 from neurotorch.modules.layers.leaky_integrate import LILayer, SpyLILayer
 from neurotorch.modules.layers.spiking import LIFLayer, SpyLIFLayer
 from neurotorch.modules.layers.spiking_lpf import LIFLayerLPF, SpyLIFLayerLPF
+from neurotorch.modules.layers.wilson_cowan import WilsonCowanCURBDLayer, WilsonCowanLayer
 
 __all__ = [
     "BaseLayer",
@@ -19,9 +20,13 @@ __all__ = [
     "LayerType",
     "LayerType2Layer",
     "Linear",
+    "LinearJtoI",
+    "LinearRNN",
     "SpyLIFLayer",
     "SpyLIFLayerLPF",
     "SpyLILayer",
+    "WilsonCowanCURBDLayer",
+    "WilsonCowanLayer",
 ]
 
 

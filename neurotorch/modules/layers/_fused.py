@@ -159,7 +159,7 @@ class FusedLayer(BaseNeuronsLayer):
 
 
 class ReadoutLayer(FusedLayer):
-    """A layer with bias and output activation, and without spikes or recurrence."""
+    """A layer with bias and output activation, and without spikes."""
 
     bias_comes_first: ClassVar[bool] = True
     bias_weights: Tensor

@@ -1,4 +1,4 @@
-"""Layers without memory."""
+"""Linear layers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from neurotorch.dimension import SizeTypes
+from neurotorch.functional import LayerCall
 from neurotorch.modules.layers._base_layer import State
 from neurotorch.modules.layers._fused import ReadoutLayer
 
@@ -73,3 +74,73 @@ class Linear(ReadoutLayer):
         flat = inputs if inputs.dim() == 3 else inputs.reshape(-1, 1, inputs.shape[-1])
         out, _ = self._run(flat, None, False, 0)
         return out.reshape(*inputs.shape[:-1], out.shape[-1])
+
+
+class LinearJtoI(Linear):
+    """:class:`Linear` whose stored weights are transposed, ``[postsynaptic, presynaptic]`` as in torch.
+
+    ``activation(x W^T + b)``. With Dale's law every input has one sign, as in :class:`Linear`.
+
+    Parameters
+    ----------
+    forward_weights : array-like [N, F], optional
+        Initial weights.
+    input_size, output_size, name, device, use_bias, bias_weights, **kwargs
+        See :class:`Linear`.
+    """
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes = super()._shapes()
+        return {**shapes, "forward_weights": shapes["forward_weights"][::-1]} if shapes else shapes
+
+    def _effective(self, weights: Tensor | None, sign: Tensor | None) -> Tensor | None:
+        return super()._effective(weights, None if sign is None else sign.T)
+
+    def _operator_call(self) -> LayerCall:
+        call = super()._operator_call()
+        return call if call.weight is None else call._replace(weight=call.weight.T)
+
+
+class LinearRNN(ReadoutLayer):
+    """Linear network ``V_t = x_t W + V_{t-1} R + b``; the output is ``activation(V)``, the state ``(V,)``.
+
+    The recurrent weights see V, not the output: the dynamics are linear whatever the activation.
+
+    Parameters
+    ----------
+    use_bias : bool
+        Whether there is a bias, by default True.
+    bias_weights : array-like [N], optional
+        Its initial value, by default zero.
+    input_size, output_size, name, use_recurrent_connection, device, **kwargs
+        See :class:`~neurotorch.modules.layers.base.BaseNeuronsLayer`.
+    """
+
+    model = "linear_rnn"
+    state_names = ("V",)
+
+    def __init__(
+        self,
+        input_size: SizeTypes | None = None,
+        output_size: SizeTypes | None = None,
+        name: str | None = None,
+        use_recurrent_connection: bool = True,
+        device: torch.device | str | None = None,
+        *,
+        use_bias: bool | None = None,
+        bias_weights: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_size,
+            output_size,
+            name,
+            use_recurrent_connection,
+            device=device,
+            use_bias=use_bias,
+            bias_weights=bias_weights,
+            **kwargs,
+        )
+
+    def _model_constants(self) -> tuple[Tensor | float, ...]:
+        return (self.bias_weights,)
