@@ -12,7 +12,8 @@ from neurotorch import functional
 
 SPIKING = ("lif", "spy_lif", "lif_lpf", "spy_lif_lpf")
 READOUTS = ("li", "spy_li", "linear")
-MODELS = SPIKING + READOUTS
+RATES = ("wilson_cowan", "linear_rnn", "wilson_cowan_curbd")
+MODELS = SPIKING + READOUTS + RATES
 ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid")
 SURROGATES = ("fast_sigmoid", "phi")
 
@@ -25,11 +26,11 @@ def variants(model: str) -> list[dict]:
     """Every surrogate with and without recurrence, or every activation: keywords of `make_case`."""
     if model in SPIKING:
         return [{"surrogate": surrogate, "recurrent": rec} for surrogate in SURROGATES for rec in (False, True)]
-    return [{"activation": activation} for activation in ACTIVATIONS]
+    return [{"activation": activation, "recurrent": rec} for activation in ACTIVATIONS for rec in recurrences(model)]
 
 
 def recurrences(model: str) -> tuple[bool, ...]:
-    return (False, True) if model in SPIKING else (False,)
+    return (False,) if model in READOUTS else (False, True)
 
 
 class Draw:
@@ -60,7 +61,9 @@ class Draw:
             return self.choice((0.5, 0.75, 1.0), *shape) if exact else self.uniform(0.5, 1.2, *shape)
         if name == "gamma":
             return self.uniform(1.0, 8.0, *shape)
-        if name == "bias":
+        if name == "r":  # small, so that the activity stays bounded with any activation
+            return self.choice((0.125, 0.0), *shape) if exact else self.uniform(0.0, 0.2, *shape)
+        if name in ("bias", "mu"):
             return self.normal(*shape, std=0.5)
         return self.choice((0.5, 0.5, 0.0), *shape) if exact else self.uniform(0.2, 1.0, *shape)
 
@@ -144,7 +147,7 @@ def make_case(
         model,
         x,
         draw.normal(features, neurons, std=(1.0 if rate is None else 2.0) / features**0.5, grid=64) if weight else None,
-        draw.normal(neurons, neurons, std=1.5 / neurons**0.5, grid=64) if recurrent else None,
+        draw.normal(neurons, neurons, std=(0.6 if model in RATES else 1.5) / neurons**0.5, grid=64) if recurrent else None,
         state,
         [draw.constant(name, *shape) for name in oracle.constants],
         surrogate,
@@ -182,7 +185,7 @@ class Outcome:
         return {"out": self.out, **states, **grads}
 
 
-PER_SAMPLE = {"x", "v", "i", "phi", "z"}
+PER_SAMPLE = {"x", "v", "i", "phi", "z", "h"}
 Run = Callable[[Case], tuple[Tensor, tuple[Tensor, ...]]]
 
 

@@ -14,18 +14,25 @@ ACTIVATIONS = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "softmax": lambda v: torch.softmax(v, dim=-1),
+    "elu": torch.nn.functional.elu,
 }
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """One model: ``step(current, state, constants, spike)`` returns the next state (or, without states, the output)."""
+    """One model: ``step(current, state, constants, spike)`` returns the next state, and what else the output is made of.
+
+    With `activates_inside`, `step` takes the activation in place of the spike, and the output none. The recurrent
+    weights see the spikes, or ``presynaptic(state, activation)``.
+    """
 
     states: tuple[str, ...]
     constants: tuple[str, ...]
     step: Callable[..., tuple[Tensor, ...]]
-    spikes: int | None = None  # the state that the recurrent weights see
+    spikes: int | None = None  # the state that holds spikes
     output: int = 0  # the state that the output is made of
+    presynaptic: Callable[..., Tensor] | None = None
+    activates_inside: bool = False
 
     def initial_state(self, like: Tensor, batch: int, neurons: int) -> tuple[Tensor, ...]:
         return tuple(like.new_zeros(batch, neurons) for _ in self.states)
@@ -33,10 +40,13 @@ class Oracle:
     def advance(self, x, weight, recurrent_weight, state, constants, surrogate, activation):
         """Output and state after one step with input ``x [B, F]``."""
         current = x if weight is None else x @ weight
+        f = ACTIVATIONS[activation]
         if recurrent_weight is not None:
-            current = current + state[self.spikes] @ recurrent_weight
-        after = self.step(current, state, constants, SPIKES[surrogate])
-        return ACTIVATIONS[activation](after[self.output]), after if self.states else ()
+            seen = self.presynaptic(state, f) if self.presynaptic else state[self.spikes]
+            current = current + seen @ recurrent_weight
+        after = self.step(current, state, constants, f if self.activates_inside else SPIKES[surrogate])
+        out = after[self.output] if self.activates_inside else f(after[self.output])
+        return out, after[: len(self.states)]
 
 
 def run_sequence(

@@ -15,9 +15,13 @@ MODELS = {
     "LI": "li",
     "SpyLI": "spy_li",
     "Linear": "linear",
+    "WilsonCowan": "wilson_cowan",
+    "WilsonCowanCURBD": "wilson_cowan_curbd",
+    "LinearRNN": "linear_rnn",
 }
 SURROGATES = {"HeavisideSigmoidApprox": "fast_sigmoid", "HeavisidePhiApprox": "phi"}
-STATE_NAMES = {"v": "V", "i": "I_syn", "phi": "Z_filtered", "z": "Z"}
+STATE_NAMES = {"v": "V", "i": "I_syn", "phi": "Z_filtered", "z": "Z", "h": "hh"}
+DEFAULT_ACTIVATIONS = {"wilson_cowan": "sigmoid", "wilson_cowan_curbd": "sigmoid"}
 
 
 def effective(parameters, kind):
@@ -30,9 +34,18 @@ def effective(parameters, kind):
     return weight
 
 
-def constants(model, parameters, like, lpf_alpha=None):
+def constants(model, parameters, like, lpf_alpha=None, dt=1e-3):
     named = {**parameters, "bias": parameters.get("bias_weights", like.new_zeros(())), "lpf_alpha": lpf_alpha}
+    if "tau_sqrt" in parameters:
+        named |= {"q": dt / parameters["tau_sqrt"] ** 2, "r": parameters["r_sqrt"] ** 2}
     return [named[name] for name in ORACLES[model].constants]
+
+
+def default_state(model, x, neurons, kwargs):
+    """Rate layers start from their first input ``x[:, 0]``, the others from zeros."""
+    if kwargs.get("hh_init", "inputs" if model in DEFAULT_ACTIVATIONS else "zeros") == "inputs":
+        return (x[:, 0],)
+    return ORACLES[model].initial_state(x, x.shape[0], neurons)
 
 
 @pytest.mark.parametrize("name", [name for layer in MODELS for name in recordings(layer)])
@@ -52,10 +65,10 @@ def test_recorded_layer(name):
         x,
         effective(parameters, "forward"),
         effective(parameters, "recurrent"),
-        state or oracle.initial_state(x, x.shape[0], meta["output_size"]),
-        constants(model, parameters, x, recording.arrays.get("const/lpf_alpha")),
+        state or default_state(model, x, meta["output_size"], meta["kwargs"]),
+        constants(model, parameters, x, recording.arrays.get("const/lpf_alpha"), meta["kwargs"].get("dt")),
         SURROGATES[meta["kwargs"].get("spike_func", "HeavisideSigmoidApprox")],
-        meta["kwargs"].get("activation", "identity"),
+        meta["kwargs"].get("activation", DEFAULT_ACTIVATIONS.get(model, "identity")),
     )
     tolerance = LAYER_TOLERANCE[x.dtype]
     assert_near(out, recording["out"], tolerance, "out")
@@ -86,6 +99,7 @@ def test_recorded_layer(name):
 
 
 NETWORKS = ["seq_LI_init_hidden", "seq_SpyLIFLPF_Linear_foresight", "seq_SpyLIF_SpyLI", "seq_two_inputs_two_outputs"]
+NETWORKS += ["seq_WC_Linear_dale_foresight", "seq_WC_single_foresight"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -93,25 +107,26 @@ def test_recorded_network(name):
     recording = Recording(name)
     meta, parameters = recording.meta, recording.group("param")
     groups = [entry if isinstance(entry, list) else [entry] for entry in meta["layers"]]
-    roles = ["input_layers", *["hidden_layers"] * (len(groups) - 2), "output_layers"]
+    roles = ["input_layers", *["hidden_layers"] * (len(groups) - 2), "output_layers"][-len(groups) :]
     layers, states, names, hidden = [], [], [], 0
     grads = recording.group("grad")
     targets = {key: parameters[key.removeprefix("param/")] for key in grads if key.startswith("param/")}
     xs = {f"x/{key}": x for key, x in recording.group("x").items()} or {"x": recording["x"]}
-    targets |= {key: x for key, x in xs.items() if key in grads}
+    targets |= {key: x.requires_grad_() for key, x in xs.items() if key in grads}
     for role, group in zip(roles, groups, strict=True):
         for spec in group:
             prefix = f"{role}.{hidden if role == 'hidden_layers' else spec['kwargs']['name']}."
             hidden += role == "hidden_layers"
             own = {key.removeprefix(prefix): p for key, p in parameters.items() if key.startswith(prefix)}
-            model = MODELS[spec["cls"].replace("Layer", "")]
+            model, kwargs = MODELS[spec["cls"].replace("Layer", "")], spec["kwargs"]
             weight = own["_forward_weights"]
             lpf_alpha = own["beta"].double() if model == "spy_lif_lpf" else None  # the default: exp(-dt / tau_mem)
-            layers.append((model, own, lpf_alpha, spec["kwargs"].get("activation", "identity")))
+            activation = kwargs.get("activation", DEFAULT_ACTIVATIONS.get(model, "identity"))
+            layers.append((model, own, lpf_alpha, activation, kwargs.get("dt")))
             names.append(spec["kwargs"]["name"])
             given = recording.group(f"h0/{names[-1]}")
-            batch = next(iter(xs.values())).shape[0]
-            states.append(tuple(given.values()) or ORACLES[model].initial_state(weight, batch, weight.shape[1]))
+            x = next(iter(xs.values()))
+            states.append(tuple(given.values()) or default_state(model, x, weight.shape[1], kwargs))
             targets |= {f"h0/{names[-1]}/{i}": s for i, s in given.items() if f"h0/{names[-1]}/{i}" in grads}
     for leaf in targets.values():
         leaf.requires_grad_()
@@ -120,12 +135,12 @@ def test_recorded_network(name):
             ORACLES[model],
             effective(own, "forward"),
             effective(own, "recurrent"),
-            constants(model, own, own["_forward_weights"], lpf_alpha),
+            constants(model, own, own["_forward_weights"], lpf_alpha, dt),
             activation=activation,
         )
-        for model, own, lpf_alpha, activation in layers
+        for model, own, lpf_alpha, activation, dt in layers
     ]
-    n_inputs, n_outputs = len(groups[0]), len(groups[-1])
+    n_inputs, n_outputs = len(groups[0]) if len(groups) > 1 else 0, len(groups[-1])
     given = list(xs.values())
     outs, traces = network.run_network(
         calls,
@@ -134,7 +149,7 @@ def test_recorded_network(name):
         n_inputs=n_inputs,
         n_outputs=n_outputs,
         foresight=meta["model_kwargs"].get("foresight_time_steps", 0),
-        feedback=list(range(n_inputs)),
+        feedback=list(range(max(1, n_inputs))),
     )
     tolerance = NETWORK_TOLERANCE[torch.float32]
     outs = dict(zip(names[-n_outputs:], outs, strict=True))

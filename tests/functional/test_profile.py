@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from cases import MODELS, SPIKING, fused, make_case, outcome
+from cases import MODELS, READOUTS, fused, make_case, outcome
 from networks import LayerSpec, NetworkCase, differentiate, make_network
 
 from neurotorch.modules import SequentialRNN
@@ -23,7 +23,7 @@ def operators(run) -> Counter:
 @pytest.mark.parametrize("trace", [False, True], ids=["final", "trace"])
 @pytest.mark.parametrize("model", MODELS)
 def test_one_operator_per_sequence(model, trace, recompute_every):
-    case = make_case(model, steps=50, recurrent=model in SPIKING, trace=trace)
+    case = make_case(model, steps=50, recurrent=model not in READOUTS, trace=trace)
     counts = operators(lambda: outcome(case, fused(trace, recompute_every)))
     assert counts == {f"{model}_forward": 1, f"{model}_backward": 1}
 

@@ -38,10 +38,10 @@ class Record(BaseCallback):
 def recorded_model(archive, meta):
     made = []
     for spec in meta["layers"]:
-        own = meta["layer_kwargs"] if spec is not meta["layers"][-1] else {}
+        own = meta["layer_kwargs"] if spec is not meta["layers"][-1] or len(meta["layers"]) == 1 else {}
         made.append(getattr(layer_classes, spec["cls"])(spec["n_in"], spec["n_out"], name=spec["name"], **own))
     model = SequentialRNN(
-        [{made[0].name: made[0]}, {made[-1].name: made[-1]}],
+        [{layer.name: layer} for layer in made],
         foresight_time_steps=meta["foresight_time_steps"],
         device="cpu",
     ).build()
