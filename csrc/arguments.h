@@ -38,7 +38,7 @@ struct Rows {
 // One layer over a whole sequence, forward. `constants` [constants, neurons] are expanded to one value per neuron.
 template <class T>
 struct LayerForward {
-  int64_t model = 0, surrogate = 0;
+  int64_t model = 0, surrogate = 0;  // or the number of the activation, of a model that has it inside
   Activation activation = Activation::identity;
   int64_t batch = 0, steps = 0, neurons = 0;
   Rows<const T> current;         // x_t W (or the input itself)

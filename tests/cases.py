@@ -147,7 +147,9 @@ def make_case(
         model,
         x,
         draw.normal(features, neurons, std=(1.0 if rate is None else 2.0) / features**0.5, grid=64) if weight else None,
-        draw.normal(neurons, neurons, std=(0.6 if model in RATES else 1.5) / neurons**0.5, grid=64) if recurrent else None,
+        draw.normal(neurons, neurons, std=(0.6 if model in RATES else 1.5) / neurons**0.5, grid=64)
+        if recurrent
+        else None,
         state,
         [draw.constant(name, *shape) for name in oracle.constants],
         surrogate,

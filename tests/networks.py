@@ -24,6 +24,7 @@ class LayerSpec:
     recurrent: bool = False
     surrogate: str = "fast_sigmoid"
     activation: str = "identity"
+    input_activation: str | None = None
 
 
 @dataclass
@@ -65,7 +66,13 @@ class NetworkCase:
             constants = tuple(own[name] for name in oracle.constants)
             layers.append(
                 layer_type(
-                    model_of(spec), own["weight"], own.get("recurrent"), constants, spec.surrogate, spec.activation
+                    model_of(spec),
+                    own["weight"],
+                    own.get("recurrent"),
+                    constants,
+                    spec.surrogate,
+                    spec.activation,
+                    spec.input_activation,
                 )
             )
             states.append(tuple(own[name] for name in oracle.states))
@@ -130,7 +137,7 @@ def make_network(
             spec.model,
             batch,
             total,
-            features,
+            features if spec.input_activation is None else 2 * features,
             spec.neurons,
             recurrent=spec.recurrent,
             per_neuron=number % 2 == 0,

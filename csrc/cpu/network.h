@@ -24,7 +24,7 @@ int64_t widest_row(const Network<T>& net) {
 // Columns of the fed-back input of step t >= given, written into the layer's input rows.
 template <class T>
 NT_HD void feed_back(const Network<T>& net, int64_t k, int64_t b, int64_t t, const Columns& columns) {
-  T* input = net.layer[k].input.row(b, t) + columns.begin;
+  T* input = read_of(net.layer[k]).row(b, t) + columns.begin;
   const int64_t n = columns.count(), source = net.feedback[k];
   const T w = net.teacher_weight, own = T(1) - w;
   const T* truth = net.teacher[k] ? net.teacher[k].row(b, t) + columns.begin : nullptr;
@@ -37,6 +37,15 @@ NT_HD void feed_back(const Network<T>& net, int64_t k, int64_t b, int64_t t, con
   if (truth == nullptr) return copy_row(n, output, input);
   NT_SIMD
   for (int64_t j = 0; j < n; ++j) input[j] = own * output[j] + w * truth[j];
+}
+
+// Writes [f(x), x] for a layer that reads x so.
+template <class T>
+NT_HD void expand_input(const NetworkLayer<T>& layer, int64_t b, int64_t t) {
+  if (!layer.raw) return;
+  const int64_t n = read_width(layer);
+  activate_row(layer.input_activation, n, layer.raw.row(b, t), layer.input.row(b, t));
+  copy_row(n, layer.raw.row(b, t), layer.input.row(b, t) + n);
 }
 
 template <class T>
@@ -63,7 +72,10 @@ void network_layer_step(const NetworkLayer<T>& layer, int64_t first, int64_t m, 
   const RowKernels<T>& rows = rows_of<T>(layer.model, layer.surrogate);
   const Columns mine = Columns::of<T>(layer.neurons, team);
   const T* input[kBlock] = {};
-  for (int64_t r = 0; r < m; ++r) input[r] = layer.input.row(first + r, t);
+  for (int64_t r = 0; r < m; ++r) {
+    expand_input(layer, first + r, t);
+    input[r] = layer.input.row(first + r, t);
+  }
   multiply_rows(m, layer.inputs, input, layer.weight, layer.weight_stride, current, mine, kDenseInput, index, value);
   StepRow<T> row[kBlock];
   const T* spikes[kBlock] = {};
@@ -114,7 +126,7 @@ void network_forward(const Network<T>& net, int64_t begin, int64_t end, const Te
       if (t + 1 >= net.given && t + 1 < net.steps)
         for (int64_t k = 0; k < net.fed_layers; ++k)
           for (int64_t r = 0; r < m; ++r)
-            feed_back(net, k, first + r, t + 1, Columns::of<T>(net.layer[k].inputs, team));
+            feed_back(net, k, first + r, t + 1, Columns::of<T>(read_width(net.layer[k]), team));
       meet(team);
     }
   }
@@ -132,6 +144,7 @@ void network_layer_adjoint(const NetworkLayer<T>& layer, int64_t first, int64_t 
   const Columns mine = Columns::of<T>(layer.neurons, team);
   for (int64_t r = 0; r < m; ++r) {
     const int64_t b = first + r, at = b * layer.neurons + mine.begin;
+    expand_input(layer, b, t);
     AdjointRow<T> row = {mine.count(), layer.constants + mine.begin, layer.neurons, {}, {}, nullptr, zeros, {}, nullptr,
                          nullptr};
     for (int k = 0; k < info.states; ++k) {
@@ -193,14 +206,21 @@ struct NetworkGradients {
   }
 };
 
-// c_t W^T: what the layer's input receives, columns of this member.
+// What the layer's input receives, columns of this member: c_t W^T, through f where the layer reads [f(x), x].
 template <class T>
-void network_input_gradient(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, const Columns& columns,
+void network_input_gradient(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, const Team& team,
                             T* const* out) {
+  const Columns columns = Columns::of<T>(layer.inputs, team);
   const T* current[kBlock] = {};
   for (int64_t r = 0; r < m; ++r) current[r] = layer.grad_current.row(first + r, t);
   dense(m, layer.neurons, current, layer.weight_transposed, layer.transposed_stride, out, columns.begin,
         columns.padded_end);
+  if (!layer.raw) return;
+  const int64_t n = read_width(layer);  // no team here: all columns are this member's
+  for (int64_t r = 0; r < m; ++r) {
+    activate_adjoint_row(layer.input_activation, n, layer.input.row(first + r, t), out[r], out[r]);
+    add_row(n, out[r] + n, out[r]);
+  }
 }
 
 // Hands the input gradient of layer l at step t to whatever it read: a layer of the same step, the concatenated first
@@ -209,10 +229,15 @@ template <class T>
 void network_hand_back(const Network<T>& net, int64_t l, int64_t first, int64_t m, int64_t t, const Team& team,
                        NetworkGradients<T>& grads) {
   const int64_t first_output = net.layers - net.output_layers;
-  const Columns mine = Columns::of<T>(net.layer[l].inputs, team);
+  const Columns mine = Columns::of<T>(read_width(net.layer[l]), team);
   if (l < net.fed_layers) {
-    if (t < net.given || net.feedback[l] < 0) return;
-    network_input_gradient(net.layer[l], first, m, t, mine, grads.spare);
+    const Rows<T>& own_gradient = net.layer[l].grad_raw;
+    if (t < net.given ? !own_gradient : net.feedback[l] < 0) return;
+    network_input_gradient(net.layer[l], first, m, t, team, grads.spare);
+    if (t < net.given) {
+      for (int64_t r = 0; r < m; ++r) copy_row(mine.count(), grads.spare[r], own_gradient.row(first + r, t));
+      return;
+    }
     const T own = net.teacher[l] ? T(1) - net.teacher_weight : T(1);
     for (int64_t r = 0; r < m; ++r) {
       T* target = grads.out[first_output + net.feedback[l]][r];
@@ -222,7 +247,7 @@ void network_hand_back(const Network<T>& net, int64_t l, int64_t first, int64_t 
     }
     return;
   }
-  network_input_gradient(net.layer[l], first, m, t, mine, grads.spare);
+  network_input_gradient(net.layer[l], first, m, t, team, grads.spare);
   const int64_t source = l >= first_output ? first_output - 1 : l - 1;
   const bool chain = source >= net.fed_layers || net.fed_layers == 1;
   for (int64_t r = 0; r < m; ++r) {

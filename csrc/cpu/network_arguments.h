@@ -22,12 +22,15 @@ struct NetworkLayer {
   const T* initial[kMaxStates] = {};
   T* final_state[kMaxStates] = {};
   Rows<T> trace[kMaxStates];
-  Rows<T> input;  // what the layer reads; for input layers the driver writes the fed-back rows
+  Rows<T> input;  // what the weights see; for input layers the driver writes the fed-back rows
+  Rows<T> raw;    // where given, the layer reads this x, and the driver writes [f(x), x] into `input`
+  Activation input_activation = Activation::identity;  // f
   Rows<T> out;
   Rows<const T> grad_out;  // backward: dL/d out from outside; null: zero
   Rows<const T> grad_trace[kMaxStates];
   T* grad_state[kMaxStates] = {};
   Rows<T> grad_current;
+  Rows<T> grad_raw;  // backward: dL/dx at the given steps of an input layer; null: not wanted, or there is no `raw`
   T* grad_constants = nullptr;  // [B, constants, neurons] or null
 };
 
@@ -44,9 +47,21 @@ struct Network {
   T teacher_weight = T(0);                 // input = (1 - w) feedback + w teacher
 };
 
-// Members of a team share the columns of each layer; that needs every layer to read exactly one other.
+// What a layer reads, and its width.
+template <class T>
+const Rows<T>& read_of(const NetworkLayer<T>& layer) {
+  return layer.raw ? layer.raw : layer.input;
+}
+template <class T>
+int64_t read_width(const NetworkLayer<T>& layer) {
+  return layer.raw ? layer.inputs / 2 : layer.inputs;
+}
+
+// Members of a team share the columns of each layer; that needs every layer to read exactly one other, as it is.
 template <class T>
 bool is_chain(const Network<T>& net) {
+  for (int64_t l = 0; l < net.layers; ++l)
+    if (net.layer[l].raw) return false;
   return net.fed_layers == 1 && net.output_layers == 1;
 }
 

@@ -10,15 +10,18 @@ namespace {
 
 namespace st = torch::stable;
 
-constexpr int64_t kProgram = 6;  // numbers per layer
+constexpr int64_t kProgram = 7;  // numbers per layer
 
 struct LayerPlan {
   const ModelInfo* info;
-  int64_t model, surrogate, activation, traces, weight, recurrent;
-  int64_t inputs, neurons;
+  int64_t model, surrogate, activation, traces, weight, recurrent, input_activation;  // -1: none
+  int64_t inputs, neurons;                                                            // of x
   int64_t first_state, first_constant;
   int64_t stage, stage_offset;  // where its output rows stand
   int64_t source;               // the stage it reads; -1: the network's input
+
+  bool expands() const { return input_activation >= 0; }
+  int64_t rows() const { return expands() ? 2 * inputs : inputs; }  // of the weights
 };
 
 struct Plan {
@@ -31,7 +34,7 @@ void check_layer(const NetworkDescription& net, const LayerPlan& l, int64_t numb
   const std::string where = "layer " + std::to_string(number) + " (" + l.info->name + ")";
   const Tensor& weight = net.weights[static_cast<size_t>(l.weight)];
   require_like(where + " weight", weight, like);
-  require_shape(where + " weight", weight, {l.inputs, -1});
+  require_shape(where + " weight", weight, {l.rows(), -1});
   if (l.recurrent >= 0) {
     require(l.info->presynaptic >= 0, where + ": has no recurrent connections");
     require_shape(where + " recurrent_weight", net.weights[static_cast<size_t>(l.recurrent)], {l.neurons, l.neurons});
@@ -52,7 +55,7 @@ void check_layer(const NetworkDescription& net, const LayerPlan& l, int64_t numb
 
 Plan make_plan(const NetworkDescription& net) {
   Plan plan{};
-  require(!net.program.empty() && net.program.size() % kProgram == 0, "program: expected 6 numbers per layer");
+  require(!net.program.empty() && net.program.size() % kProgram == 0, "program: expected 7 numbers per layer");
   const auto layers = static_cast<int64_t>(net.program.size()) / kProgram;
   const bool single = layers == 1;
   require(net.fed >= 1 && net.outputs >= 1 && net.fed + net.outputs <= layers + (single ? 1 : 0),
@@ -78,8 +81,10 @@ Plan make_plan(const NetworkDescription& net) {
     LayerPlan layer{};
     layer.info = &kernels().models[p[0]];
     layer.model = p[0], layer.surrogate = p[1], layer.activation = p[2], layer.traces = p[3], layer.weight = p[4],
-    layer.recurrent = p[5];
-    require(layer.activation >= 0 && layer.activation <= 3, "program: unknown activation");
+    layer.recurrent = p[5], layer.input_activation = p[6];
+    require(
+        layer.activation >= 0 && layer.activation <= 3 && layer.input_activation >= -1 && layer.input_activation <= 3,
+        "program: unknown activation");
     if (layer.info->activates_inside) layer.surrogate = layer.activation, layer.activation = 0;
     require(layer.weight >= 0 && layer.weight < static_cast<int64_t>(net.weights.size()) &&
                 layer.recurrent < static_cast<int64_t>(net.weights.size()),
@@ -138,6 +143,7 @@ struct Prepared {
   std::vector<Rows<const T>> teacher;
   TensorList keep;  // padded matrices, expanded constants, contiguous states
   TensorList initial, constants;
+  OptionalTensorList expanded;  // per layer [f(x), x], where it reads its input so
   Network<T> network;
 
   Prepared(const NetworkDescription& net, const Plan& plan, const TensorList& stages, const TensorList& read) {
@@ -145,7 +151,7 @@ struct Prepared {
     for (const LayerPlan& p : plan.layers) {
       NetworkLayer<T> layer;
       layer.model = p.model, layer.surrogate = p.surrogate, layer.activation = static_cast<Activation>(p.activation);
-      layer.inputs = p.inputs, layer.neurons = p.neurons;
+      layer.inputs = p.rows(), layer.neurons = p.neurons;
       const auto first = net.constants.begin() + p.first_constant;
       constants.push_back(expand_constants(TensorList(first, first + p.info->constants), p.neurons, net.inputs[0]));
       layer.constants = constants.back().template const_data_ptr<T>();
@@ -153,6 +159,12 @@ struct Prepared {
         layer.initial[k] = initial[static_cast<size_t>(p.first_state + k)].template const_data_ptr<T>();
       const auto number = layers.size();
       layer.input = p.source < 0 ? write_rows<T>(read[number]) : write_rows<T>(stages[static_cast<size_t>(p.source)]);
+      expanded.push_back(std::nullopt);
+      if (p.expands()) {
+        expanded.back() = empty_of(net.inputs[0], {plan.batch, plan.steps, p.rows()});
+        layer.raw = layer.input, layer.input = write_rows<T>(*expanded.back());
+        layer.input_activation = static_cast<Activation>(p.input_activation);
+      }
       layer.out = part_rows<T>(stages[static_cast<size_t>(p.stage)], p.stage_offset);
       if (p.activation == 0) layer.trace[p.info->output] = layer.out;
       layers.push_back(layer);
@@ -246,6 +258,10 @@ TensorList network_backward(const NetworkDescription& net, const OptionalTensorL
             run.matrix(net.weights[static_cast<size_t>(p.recurrent)], true, layer.recurrent_stride);
       currents.push_back(empty_of(like, {plan.batch, plan.steps, p.neurons}));
       layer.grad_current = write_rows<T>(currents.back());
+      if (p.source < 0 && wanted[l] != 0 && p.expands()) {
+        grads[l] = empty_of(like, {plan.batch, plan.given, p.inputs});
+        layer.grad_raw = write_rows<T>(*grads[l]);
+      }
       for (int64_t k = 0; k < p.info->states; ++k) {
         const auto s = static_cast<size_t>(p.first_state + k);
         grad_state[s] =
@@ -278,9 +294,11 @@ TensorList network_backward(const NetworkDescription& net, const OptionalTensorL
     for (size_t l = 0; l < plan.layers.size(); ++l) {
       const LayerPlan& p = plan.layers[l];
       const auto weight = first_weight + static_cast<size_t>(p.weight);
-      if (wanted[weight] != 0)
-        add(weight, projection_gradient(p.source < 0 ? read[l] : stages[static_cast<size_t>(p.source)], currents[l]));
-      if (p.source < 0 && wanted[l] != 0) {
+      if (wanted[weight] != 0) {
+        const Tensor& seen = p.source < 0 ? read[l] : stages[static_cast<size_t>(p.source)];
+        add(weight, projection_gradient(run.expanded[l] ? *run.expanded[l] : seen, currents[l]));
+      }
+      if (p.source < 0 && wanted[l] != 0 && !p.expands()) {
         Tensor given = steps_of(currents[l], 0, plan.given);
         grads[l] = st::matmul(given, st::transpose(net.weights[static_cast<size_t>(p.weight)], 0, 1));
       }

@@ -7,6 +7,7 @@ Every function runs a whole sequence ``[B, T, F]`` in one native operator, forwa
 from neurotorch.functional._models import ACTIVATIONS, MODELS, SURROGATES, LayerCall, NeuronModel
 from neurotorch.functional._network import run_network
 from neurotorch.functional._sequence import run_sequence
+from neurotorch.functional.firing_rate import firing_rate
 from neurotorch.functional.li import LIState, SpyLIState, li, linear, spy_li
 from neurotorch.functional.lif import LIFLPFState, LIFState, lif, lif_lpf
 from neurotorch.functional.linear_rnn import LinearRNNState, linear_rnn
@@ -27,6 +28,7 @@ __all__ = [
     "SpyLIFLPFState",
     "SpyLIFState",
     "SpyLIState",
+    "firing_rate",
     "li",
     "lif",
     "lif_lpf",

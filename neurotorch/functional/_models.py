@@ -78,7 +78,18 @@ class NeuronModel:
 def _read_model(number: int, name: str) -> NeuronModel:
     states, constants = _NAMES[name]
     info = torch.ops.neurotorch.model_info(number)
-    operator_states, n_constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, _, activates_inside = info
+    (
+        operator_states,
+        n_constants,
+        output,
+        presynaptic,
+        saved,
+        saved_for_constants,
+        learnable,
+        spiking,
+        _,
+        activates_inside,
+    ) = info
     assert n_constants == len(constants) and operator_states >= max(1, len(states)), name
     return NeuronModel(
         name,
@@ -120,6 +131,8 @@ class LayerCall(NamedTuple):
         ``"fast_sigmoid"`` or ``"phi"``.
     activation : str
         ``"identity"``, ``"relu"``, ``"tanh"`` or ``"sigmoid"``; models without spikes only.
+    input_activation : str or None
+        With one of these names the weights see ``[f(x), x]``, f the activation of this name, and are ``[2 F, N]``.
     """
 
     model: str
@@ -128,6 +141,7 @@ class LayerCall(NamedTuple):
     constants: tuple[Tensor | float, ...]
     surrogate: str = "fast_sigmoid"
     activation: str = "identity"
+    input_activation: str | None = None
 
 
 def lookup(names: dict[str, int], argument: str, value: str) -> int:

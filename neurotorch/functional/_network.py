@@ -284,6 +284,7 @@ def run_network(
             held[-1],
             weight,
             recurrent,
+            -1 if call.input_activation is None else lookup(ACTIVATIONS, "input_activation", call.input_activation),
         ]
         flat_states += initial_state(model, state or None, like, batch, call.weight.shape[-1])
         constants += own

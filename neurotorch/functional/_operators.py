@@ -87,7 +87,7 @@ def _fake_network_forward(
     steps: int,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
     like, batch = inputs[0], inputs[0].shape[0]
-    layers = [program[i : i + 6] for i in range(0, len(program), 6)]
+    layers = [program[i : i + 7] for i in range(0, len(program), 7)]
     widths = [weights[p[4]].shape[1] for p in layers]
     stages = [sum(widths[:fed]), *widths[fed:]]
     traces: list[Tensor] = []

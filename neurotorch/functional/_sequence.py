@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -126,6 +126,20 @@ def cast_inputs(like: Tensor, **tensors: Tensor | None) -> dict[str, Tensor | No
     return result
 
 
+_INPUT_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda x: x,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+
+
+def activate_input(name: str, x: Tensor) -> Tensor:
+    """The named activation of an input; ValueError when there is none of this name."""
+    lookup(ACTIVATIONS, "activation", name)
+    return _INPUT_FUNCTIONS[name](x)
+
+
 def initial_state(
     model: NeuronModel, state: Sequence[Tensor] | None, like: Tensor, batch: int, neurons: int
 ) -> list[Tensor]:
@@ -186,6 +200,8 @@ def run_sequence(
         raise ValueError(f"x: expected shape [B, T, F], got {list(x.shape)}")
     if recompute_every < 0:
         raise ValueError(f"recompute_every: expected 0 or more, got {recompute_every}")
+    if call.input_activation is not None:
+        x = torch.cat([activate_input(call.input_activation, x), x], dim=-1)
     surrogate = lookup(SURROGATES, "surrogate", call.surrogate)
     activation = lookup(ACTIVATIONS, "activation", call.activation)
     like = call.weight if call.weight is not None else state[0] if state else x

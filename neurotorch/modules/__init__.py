@@ -9,6 +9,7 @@ from neurotorch.modules.base import BaseModel, NamedModule, SizedModule
 from neurotorch.modules.layers import (
     BaseLayer,
     BaseNeuronsLayer,
+    FiringRateLayer,
     LayerType,
     LayerType2Layer,
     LIFLayer,
@@ -40,6 +41,7 @@ __all__ = [
     "BaseLayer",
     "BaseModel",
     "BaseNeuronsLayer",
+    "FiringRateLayer",
     "HeavisidePhiApprox",
     "HeavisideSigmoidApprox",
     "LIFLayer",

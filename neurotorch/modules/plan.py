@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from neurotorch.modules.layers._fused import FusedLayer, ReadoutLayer
+from neurotorch.modules.layers._fused import FusedLayer
 from neurotorch.modules.layers.base import BaseLayer
 from neurotorch.modules.wrappers import NamedModuleWrapper, SizedModuleWrapper
 
@@ -170,7 +170,7 @@ def make_plan(title: str, layers: Mapping[str, torch.nn.Module], n_first: int, c
             assert isinstance(layer, BaseLayer)
             if not _is_own(type(layer).forward_sequence):
                 reason = "in its own forward_sequence"
-            elif (reason := layer.fused_reason()) is not None and not isinstance(layer, ReadoutLayer):
+            elif (reason := layer.fused_reason()) is not None and not getattr(layer, "beside", False):
                 path = STEP_BY_STEP
         rows.append(LayerPlan(name, type(unwrapped(layer)).__name__, path, reason or ""))
     return Plan(title, tuple(rows))

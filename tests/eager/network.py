@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from eager.sequence import Oracle
+from eager.sequence import ACTIVATIONS, Oracle
 
 
 class Layer(NamedTuple):
@@ -16,6 +16,7 @@ class Layer(NamedTuple):
     constants: Sequence[Tensor]
     surrogate: str = "fast_sigmoid"
     activation: str = "identity"
+    input_activation: str | None = None  # the weights see [f(x), x]
 
 
 def run_network(
@@ -49,8 +50,10 @@ def run_network(
 
         def advance(number, x):
             layer = layers[number]
+            if layer.input_activation is not None:
+                x = torch.cat([ACTIVATIONS[layer.input_activation](x), x], 1)
             out, states[number] = layer.model.advance(
-                x, layer.weight, layer.recurrent_weight, states[number], *layer[3:]
+                x, layer.weight, layer.recurrent_weight, states[number], *layer[3:6]
             )
             return out
 

@@ -20,7 +20,7 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Oracle:
-    """One model: ``step(current, state, constants, spike)`` returns the next state, and what else the output is made of.
+    """One model: ``step(current, state, constants, spike)`` returns the next state, and any output beside it.
 
     With `activates_inside`, `step` takes the activation in place of the spike, and the output none. The recurrent
     weights see the spikes, or ``presynaptic(state, activation)``.

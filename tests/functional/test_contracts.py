@@ -108,7 +108,7 @@ class Recorder(TorchDispatchMode):
 
 def closed_loop(**options) -> NetworkCase:
     return make_network(
-        [LayerSpec("spy_lif_lpf", 20, recurrent=True), LayerSpec("li", 4)],
+        [LayerSpec("spy_lif_lpf", 20, recurrent=True), LayerSpec("li", 4, input_activation="tanh")],
         [LayerSpec("lif", 9)],
         [LayerSpec("linear", 6, activation="sigmoid"), LayerSpec("spy_li", 5)],
         sizes=[6, 5],

@@ -34,6 +34,23 @@ SHAPES = {
         [37],
         [0],
     ),
+    "activated inputs": (
+        [
+            LayerSpec("linear_rnn", 4, recurrent=True, input_activation="sigmoid"),
+            LayerSpec("lif", 9, input_activation="identity"),
+        ],
+        [LayerSpec("linear_rnn", 12, activation="tanh", input_activation="relu")],
+        [LayerSpec("li", 5, input_activation="tanh"), LayerSpec("linear", 5, activation="tanh")],
+        [5, 3],
+        [1, -1],
+    ),
+    "one layer with an activated input": (
+        [],
+        [],
+        [LayerSpec("linear_rnn", 6, recurrent=True, activation="tanh", input_activation="sigmoid")],
+        [6],
+        [0],
+    ),
     "rates": (
         [LayerSpec("wilson_cowan", 17, recurrent=True, activation="tanh"), LayerSpec("linear_rnn", 3, recurrent=True)],
         [LayerSpec("wilson_cowan_curbd", 12, recurrent=True, activation="relu")],
@@ -107,6 +124,15 @@ def test_matches_oracle(shape, dtype, trace):
     assert_network_matches_oracle(safe(shape, dtype=dtype, trace=trace))
 
 
+def test_activated_input_of_a_sequence():
+    call = LayerCall("li", torch.eye(4, dtype=torch.float64), None, (0.5, 0.0), input_activation="relu")
+    x = torch.randn(2, 5, 2, dtype=torch.float64)
+    expected = run_sequence(call._replace(input_activation=None), torch.cat([x.relu(), x], 2))
+    actual = run_sequence(call, x)
+    assert torch.equal(actual[0], expected[0])
+    assert torch.equal(actual[1][0], expected[1][0])
+
+
 @pytest.mark.parametrize(("steps", "foresight"), [(1, 0), (1, 1), (1, 2), (1, 12), (5, 0), (5, 1), (5, 9)])
 @pytest.mark.parametrize("shape", ["encoder and readout", "two inputs, two outputs"])
 def test_any_length(shape, steps, foresight):
@@ -139,6 +165,7 @@ def networks(draw):
             surrogate=draw(st.sampled_from(SURROGATES)) if spiking else "fast_sigmoid",
             # The activity of wilson_cowan may explode in closed loop unless the activation bounds it.
             activation="identity" if spiking else draw(st.sampled_from(ACTIVATIONS[2 * (model == "wilson_cowan") :])),
+            input_activation=draw(st.sampled_from([None, None, None, *ACTIVATIONS])),
         )
 
     sizes = draw(st.lists(st.sampled_from([1, 3, 8, 17]), min_size=1, max_size=3))
@@ -262,7 +289,11 @@ def test_number_of_threads_changes_nothing(shape, batch, dtype, set_threads):
         set_threads(threads)
         values, grads = differentiate(case, NetworkCase.run)
         # The gradients of the inputs and of dense weights come from one large matrix product each.
-        states = {f"grad {key}": g for key, g in grads.items() if "weight" not in key and not key.startswith(("x.", "recurrent"))}
+        states = {
+            f"grad {key}": g
+            for key, g in grads.items()
+            if "weight" not in key and not key.startswith(("x.", "recurrent"))
+        }
         results.append({**values, **states})
     for one, other in pairwise(results):
         assert_equal_bits(other, one)
@@ -346,6 +377,8 @@ REFUSALS = [
     ("surrogate", ValueError, spoil_call(1, surrogate="boxcar")),
     ("activation", ValueError, spoil_call(1, activation="tanh")),
     ("model", ValueError, spoil_call(1, model="izhikevich")),
+    ("input_activation", ValueError, spoil_call(1, input_activation="softplus")),
+    ("weight", ValueError, spoil_call(1, input_activation="relu")),
     ("gamma", ValueError, spoil_call(1, constants=(0.5, 0.5, 1.0, torch.tensor(5.0, requires_grad=True)))),
     (
         "teacher",

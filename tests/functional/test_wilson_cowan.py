@@ -98,7 +98,9 @@ def test_gradients_by_finite_differences(function, activation, recompute_every):
 def test_traces_by_finite_differences():
     for function in (wilson_cowan, wilson_cowan_curbd):
         case = make_case(function.__name__, 2, 5, 3, 4, recurrent=True)
-        inputs = [t.requires_grad_() for t in (case.x, case.recurrent_weight[:3, :3].clone(), case.state[0][:, :3].clone())]
+        inputs = [
+            t.requires_grad_() for t in (case.x, case.recurrent_weight[:3, :3].clone(), case.state[0][:, :3].clone())
+        ]
 
         def run(x, recurrent_weight, h, function=function):
             out, state = function(x, None, recurrent_weight, (h,), dt=0.3, trace=True)

@@ -10,7 +10,7 @@ from neurotorch.modules import HeavisidePhiApprox, HeavisideSigmoidApprox
 from neurotorch.modules import layers as layer_classes
 
 LAYERS = ("LIF", "SpyLIF", "LIFLPF", "SpyLIFLPF", "LI", "SpyLI", "Linear")
-LAYERS += ("WilsonCowan", "WilsonCowanCURBD", "LinearRNN", "LinearJtoI")
+LAYERS += ("WilsonCowan", "WilsonCowanCURBD", "FiringRate", "LinearRNN", "LinearJtoI")
 NAMES = [name for layer in LAYERS for name in recordings(layer)]
 SPIKE_FUNCTIONS = {f.__name__: f for f in (HeavisidePhiApprox, HeavisideSigmoidApprox)}
 
@@ -21,7 +21,7 @@ def recorded_layer(recording: Recording):
     if "spike_func" in kwargs:
         kwargs["spike_func"] = SPIKE_FUNCTIONS[kwargs["spike_func"]]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "WilsonCowanCURBDLayer: learn_")
+        warnings.filterwarnings("ignore", ".*that the equations do not use")
         layer = getattr(layer_classes, recording.meta["layer"])(device="cpu", **kwargs).build()
     if recording.meta["dtype"].endswith("float64"):
         layer.double()

@@ -311,7 +311,7 @@ def test_recorded_dale_initialisation():
         arrays = {key: torch.from_numpy(file[key]) for key in file.files if key != "meta_json"}
     given = {"forward_weights": arrays["W"], "recurrent_weights": arrays["R"]}
     signs = {key: arrays[key] for key in ("forward_sign", "recurrent_sign")}
-    for cls in (LIFLayer, SpyLIFLayer):
+    for cls in (LIFLayer, SpyLIFLayer, layers.LinearRNN):
         layer = make(cls, force_dale_law=True, **given, **signs)
         start = f"{cls.__name__}/signs"
         torch.testing.assert_close(layer._forward_weights.data, arrays[f"{start}/_forward_weights"])

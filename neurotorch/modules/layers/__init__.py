@@ -9,11 +9,12 @@ from neurotorch.modules.layers.classical import Linear, LinearJtoI, LinearRNN
 from neurotorch.modules.layers.leaky_integrate import LILayer, SpyLILayer
 from neurotorch.modules.layers.spiking import LIFLayer, SpyLIFLayer
 from neurotorch.modules.layers.spiking_lpf import LIFLayerLPF, SpyLIFLayerLPF
-from neurotorch.modules.layers.wilson_cowan import WilsonCowanCURBDLayer, WilsonCowanLayer
+from neurotorch.modules.layers.wilson_cowan import FiringRateLayer, WilsonCowanCURBDLayer, WilsonCowanLayer
 
 __all__ = [
     "BaseLayer",
     "BaseNeuronsLayer",
+    "FiringRateLayer",
     "LIFLayer",
     "LIFLayerLPF",
     "LILayer",

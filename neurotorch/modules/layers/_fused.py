@@ -26,6 +26,7 @@ class FusedLayer(BaseNeuronsLayer):
     """
 
     model: ClassVar[str]
+    beside: ClassVar[bool] = False  # whether what the operators cannot do runs beside them, instead of step by step
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
         """Constants in the order of the model."""
@@ -161,6 +162,7 @@ class FusedLayer(BaseNeuronsLayer):
 class ReadoutLayer(FusedLayer):
     """A layer with bias and output activation, and without spikes."""
 
+    beside = True
     bias_comes_first: ClassVar[bool] = True
     bias_weights: Tensor
 

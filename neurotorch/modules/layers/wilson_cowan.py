@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.dimension import SizeTypes
-from neurotorch.functional import LayerCall
+from neurotorch.functional import LayerCall, run_sequence
 from neurotorch.modules.layers._activations import fused_name
 from neurotorch.modules.layers._base_layer import State
 from neurotorch.modules.layers._fused import FusedLayer
@@ -24,6 +24,11 @@ def _root(argument: str, value: Any) -> Any:
     if (array < 0).any():
         raise ValueError(f"{argument}: expected 0 or more, got {value}")
     return np.sqrt(array)
+
+
+def _scalar_or_row(constant: Tensor) -> Tensor:
+    """A constant of one of the shapes that the operators take."""
+    return constant.squeeze() if constant.numel() == 1 else constant.flatten()
 
 
 class WilsonCowanLayer(FusedLayer):
@@ -74,6 +79,7 @@ class WilsonCowanLayer(FusedLayer):
     mu: Parameter
     tau_sqrt: Parameter
     r_sqrt: Parameter
+    _unused: ClassVar[tuple[str, ...]] = ()  # constants that the equations do not have
 
     def __init__(
         self,
@@ -118,6 +124,10 @@ class WilsonCowanLayer(FusedLayer):
         self.mu = self._constant(self.kwargs["mu"])
         self.tau_sqrt = self._constant(_root("tau", self.kwargs["tau"]))
         self.r_sqrt = self._constant(_root("r", self.kwargs["r"]))
+        for name in self._unused:
+            if self.kwargs[f"learn_{name}"]:
+                cls = type(self).__name__
+                warnings.warn(f"{cls}: learn_{name} makes a parameter that the equations do not use", stacklevel=2)
 
     def _set_default_kwargs(self) -> None:
         self._given = frozenset(self.kwargs)
@@ -150,6 +160,9 @@ class WilsonCowanLayer(FusedLayer):
 
     def _set_constant(self, parameter: Parameter, argument: str, value: Any) -> None:
         new = checked(argument, value, None, parameter)
+        n = None if self._output_size is None else self._output_size.size
+        if new.numel() != 1 and n is not None and new.numel() != n:
+            raise ValueError(f"{argument}: expected a scalar or shape [{n}], got {list(new.shape)}")
         if new.dim() == 0 or new.numel() == parameter.numel():
             parameter.data.copy_(new.expand_as(parameter) if new.dim() == 0 else new.reshape(parameter.shape))
         else:
@@ -211,7 +224,7 @@ class WilsonCowanLayer(FusedLayer):
         return self.dt / self.tau.flatten()
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
-        return tuple(c if c.numel() > 1 else c.squeeze() for c in (self._rate(), self.r.flatten(), self.mu.flatten()))
+        return _scalar_or_row(self._rate()), _scalar_or_row(self.r), _scalar_or_row(self.mu)
 
     def _operator_call(self) -> LayerCall:
         return super()._operator_call()._replace(activation=fused_name(self.activation) or "identity")
@@ -268,28 +281,77 @@ class WilsonCowanCURBDLayer(WilsonCowanLayer):
 
     model = "wilson_cowan_curbd"
 
-    def __init__(
-        self,
-        input_size: SizeTypes | None = None,
-        output_size: SizeTypes | None = None,
-        dt: float = 1e-3,
-        use_recurrent_connection: bool = False,
-        device: torch.device | str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(input_size, output_size, dt, use_recurrent_connection, device, **kwargs)
-        for name in ("learn_mu", "learn_r"):
-            if self.kwargs[name]:
-                warnings.warn(
-                    f"{type(self).__name__}: {name} makes a parameter that the equations do not use", stacklevel=2
-                )
+    _unused = ("mu", "r")
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
-        rate = self._rate()
-        return (rate if rate.numel() > 1 else rate.squeeze(),)
+        return (_scalar_or_row(self._rate()),)
 
     def _step(self, current: Tensor, h: Tensor, recurrent: Tensor | None) -> tuple[Tensor, Tensor]:
         out = self.activation(h)
         if recurrent is not None:
             current = current + out @ recurrent
         return out, h + self._rate() * (current - h)
+
+
+class FiringRateLayer(WilsonCowanLayer):
+    """Firing rates ``h_t = h_{t-1} R + f(x_t) W + mu + (1 - r) x_t``, f being the activation.
+
+    There are as many inputs as neurons. Output and state ``(h,)`` are the same. Without recurrent connections nothing is
+    carried from step to step. tau is kept for checkpoints; the equation does not have it, and training it changes
+    nothing.
+
+    Parameters
+    ----------
+    learn_tau : bool
+        Makes a parameter that never receives a gradient; causes a UserWarning.
+    activation : str or callable
+        f, by default ``"sigmoid"``. Others than ``"identity"``, ``"relu"``, ``"tanh"`` and ``"sigmoid"`` are applied
+        outside the operator.
+    input_size, output_size, dt, use_recurrent_connection, device, mu, r, learn_mu, learn_r, **kwargs
+        See :class:`WilsonCowanLayer`.
+
+    Raises
+    ------
+    ValueError
+        When built: the sizes differ.
+
+    References
+    ----------
+    Gince et al. (2024), doi:10.1101/2024.12.29.630683.
+    """
+
+    model = "linear_rnn"
+    beside = True
+    _unused = ("tau",)
+
+    def _create_parameters(self) -> None:
+        f, n = self._shapes()["forward_weights"]
+        if f != n:
+            raise ValueError(f"input_size: {type(self).__name__} needs as many inputs as neurons, got {f} and {n}")
+        super()._create_parameters()
+
+    def _model_constants(self) -> tuple[Tensor | float, ...]:
+        return (_scalar_or_row(self.mu),)
+
+    def _passed_on(self) -> Tensor:
+        """1 - r, the share of the input that is passed on."""
+        return 1.0 - self.r.flatten()
+
+    def _operator_call(self) -> LayerCall:
+        call = super()._operator_call()
+        assert call.weight is not None
+        direct = torch.diag(self._passed_on().expand(call.weight.shape[1]))
+        weight = torch.cat([call.weight, direct])
+        return call._replace(weight=weight, activation="identity", input_activation=call.activation)
+
+    def _unfused_part(self) -> str | None:
+        if fused_name(self.activation) is None:
+            return f"its activation {type(self.activation).__name__.lower()} is applied outside the operator"
+        return None
+
+    def _run_operator(self, x: Tensor, state: State, trace: bool, recompute_every: int) -> tuple[Tensor, State]:
+        call = FusedLayer._operator_call(self)
+        assert call.weight is not None
+        current = self.activation(x) @ call.weight + self._passed_on() * x
+        call = call._replace(weight=None)
+        return run_sequence(call, current, state, trace=trace, recompute_every=recompute_every)
