@@ -296,8 +296,8 @@ class WilsonCowanCURBDLayer(WilsonCowanLayer):
 class FiringRateLayer(WilsonCowanLayer):
     """Firing rates ``h_t = h_{t-1} R + f(x_t) W + mu + (1 - r) x_t``, f being the activation.
 
-    There are as many inputs as neurons. Output and state ``(h,)`` are the same. Without recurrent connections nothing is
-    carried from step to step. tau is kept for checkpoints; the equation does not have it, and training it changes
+    There are as many inputs as neurons. Output and state ``(h,)`` are the same. Without recurrent connections nothing
+    is carried from step to step. tau is kept for checkpoints; the equation does not have it, and training it changes
     nothing.
 
     Parameters
