@@ -14,6 +14,9 @@ import torch
 from interleave import interleave, summarise
 from workloads import Workload, feed_forward, forget_compiled, mnist, recurrent, zebrafish
 
+# torch's compiler warns in many places; in the benchmarks that is no error.
+pytestmark = pytest.mark.filterwarnings("default")
+
 
 class Case(NamedTuple):
     """A workload, which candidates it has besides ours and the loop, and the targets of forward and of both passes."""
