@@ -26,5 +26,5 @@ def test_command_exists(command, capsys):
 
 def test_make_targets_exist():
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()
-    for target in re.findall(r"make ([a-z-]+)", README):
+    for target in re.findall(r"(?:^    |`)make ([a-z-]+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
