@@ -279,7 +279,8 @@ Tensor recurrent_gradient(const ModelInfo& info, int64_t model, int64_t surrogat
     Rows<const T> rows[kMaxStates];
     for (int64_t k = 0; k < info.states; ++k)
       if (traces[static_cast<size_t>(k)]) rows[k] = read_rows<T>(*traces[static_cast<size_t>(k)]);
-    out = outer_sum<T>(n, grad_current, [&](int64_t b, int64_t t, T* scratch) -> const T* {
+    constexpr double kAny = 1.0;  // spikes are always taken as events
+    out = *outer_sum<T>(n, grad_current, kAny, [&](int64_t b, int64_t t, T* scratch) -> const T* {
       if (t == 0) return first + b * n;
       if (rows[presynaptic]) return rows[presynaptic].row(b, t - 1);
       const T* saved[kMaxStates] = {};
