@@ -285,8 +285,9 @@ class Trainer:
             while self._goes_on():
                 self.callbacks.on_iteration_begin(self)  # type: ignore[attr-defined]
                 self._exec_iteration()
-                shown = {name: self._shown(value) for name, value in self.state.itr_metrics.items()}
-                shown.update(self.callbacks.on_pbar_update(self))
+                # What callbacks show comes first: a narrow terminal cuts the end off.
+                shown = dict(self.callbacks.on_pbar_update(self))
+                shown.update({name: self._shown(value) for name, value in self.state.itr_metrics.items()})
                 self.callbacks.on_iteration_end(self)  # type: ignore[attr-defined]
                 if bar is not None:
                     bar.set_postfix(shown, refresh=False)
