@@ -1,5 +1,5 @@
 // Izhikevich's two-variable neuron in its form with physical quantities (Izhikevich 2007, Dynamical Systems in
-// Neuroscience, MIT Press, section 8.1.4; the dimensionless form is that of Izhikevich 2003,
+// Neuroscience, MIT Press, chapter 8; the dimensionless form is that of Izhikevich 2003,
 // doi:10.1109/TNN.2003.820440), by forward Euler steps of length dt.
 //
 //   v_t = (v_{t-1} + dt / C (k (v_{t-1} - v_rest) (v_{t-1} - v_th) - u_{t-1} + c_t)) (1 - z_{t-1}) + c z_{t-1}

@@ -67,8 +67,8 @@ def bellec_lif(
 
     Notes
     -----
-    ``v_t = alpha v_{t-1} + x_t W + z_{t-1} R - z_{t-1} threshold``, ``z_t = [v_t >= threshold]`` [1]_. The reset carries
-    no gradient of the spike; the recurrent term does. A neuron may spike at every step.
+    ``v_t = alpha v_{t-1} + x_t W + z_{t-1} R - z_{t-1} threshold``, ``z_t = [v_t >= threshold]`` [1]_. The reset
+    carries no gradient of the spike; the recurrent term does. A neuron may spike at every step.
 
     References
     ----------

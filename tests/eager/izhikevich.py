@@ -1,4 +1,4 @@
-"""Izhikevich (2007), Dynamical Systems in Neuroscience, section 8.1.4, by Euler steps; a spike resets one step later."""
+"""Izhikevich (2007), Dynamical Systems in Neuroscience, chapter 8, by Euler steps; a spike resets one step later."""
 
 from eager.sequence import Oracle
 
