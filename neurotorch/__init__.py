@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 from neurotorch import init, utils
 from neurotorch.dimension import Dimension, DimensionLike, DimensionProperty, DimensionsLike, Size, SizeTypes
 from neurotorch.modules.layers import (
+    ALIFLayer,
+    ALIFLayerLPF,
+    BellecLIFLayer,
+    IzhikevichLayer,
     LayerType,
     LIFLayer,
     LIFLayerLPF,
     LILayer,
     Linear,
+    SpyALIFLayer,
+    SpyALIFLayerLPF,
     SpyLIFLayer,
     SpyLIFLayerLPF,
     SpyLILayer,
@@ -40,12 +46,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BPTT",
+    "ALIFLayer",
+    "ALIFLayerLPF",
+    "BellecLIFLayer",
     "CheckpointManager",
     "Dimension",
     "DimensionLike",
     "DimensionProperty",
     "DimensionsLike",
     "IdentityTransform",
+    "IzhikevichLayer",
     "LIFLayer",
     "LIFLayerLPF",
     "LILayer",
@@ -56,6 +66,8 @@ __all__ = [
     "SequentialRNN",
     "Size",
     "SizeTypes",
+    "SpyALIFLayer",
+    "SpyALIFLayerLPF",
     "SpyLIFLayer",
     "SpyLIFLayerLPF",
     "SpyLILayer",

@@ -165,19 +165,39 @@ void activate_adjoint_row(Activation activation, int64_t n, const T* y, const T*
 
 // ---- the table -----------------------------------------------------------------------------------------------
 
+// Only the adjoint of a spiking model depends on the surrogate; everything else is compiled once.
 template <template <class, class> class M, class T, class S>
 constexpr RowKernels<T> row_kernels() {
-  return {&step_row<M<T, S>, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<M<T, S>, T>};
+  using Any = M<T, FastSigmoid>;
+  if constexpr (Any::kSpiking) {
+    return {&step_row<Any, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<Any, T>};
+  } else {
+    return {&step_row<Any, T>, &adjoint_row<Any, T>, &presynaptic_row<Any, T>};
+  }
+}
+
+#define NT_COUNT(name, SURROGATE) +1
+constexpr int64_t kSurrogates = 0 NT_SURROGATES(NT_COUNT);
+#undef NT_COUNT
+
+template <class T>
+struct SurrogateRows {
+  RowKernels<T> of[kSurrogates];
+};
+
+template <template <class, class> class M, class T>
+constexpr SurrogateRows<T> surrogate_rows() {
+#define NT_ROW(name, SURROGATE) row_kernels<M, T, SURROGATE>(),
+  return {{NT_SURROGATES(NT_ROW)}};
+#undef NT_ROW
 }
 
 template <class T>
 const RowKernels<T>& rows_of(int64_t model, int64_t surrogate) {
-#define NT_ROW_SURROGATE(MODEL) {row_kernels<MODEL, T, FastSigmoid>(), row_kernels<MODEL, T, Phi>()}
-#define NT_ROW(name, MODEL) NT_ROW_SURROGATE(MODEL),
-  static const RowKernels<T> table[][2] = {NT_MODELS(NT_ROW)};
-#undef NT_ROW
-#undef NT_ROW_SURROGATE
-  return table[model][surrogate];
+#define NT_ROWS(name, MODEL) surrogate_rows<MODEL, T>(),
+  static constexpr SurrogateRows<T> table[] = {NT_MODELS(NT_ROWS)};
+#undef NT_ROWS
+  return table[model].of[surrogate];
 }
 
 NT_NAMESPACE_END

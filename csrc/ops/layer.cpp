@@ -59,7 +59,7 @@ Call check(int64_t model, const Tensor& x, const OptionalTensor& weight, const O
             "constants: expected shape [] or [" + std::to_string(neurons) + "], got " + shape_of(c));
     require_like("constants", c, x);
   }
-  require(surrogate == 0 || surrogate == 1, "surrogate: expected 0 or 1, got " + std::to_string(surrogate));
+  require_surrogate(surrogate);
   require(activation >= 0 && activation <= 3, "activation: expected 0 to 3, got " + std::to_string(activation));
   require(activation == 0 || !info.spiking, std::string("activation: ") + info.name + " has none");
   require(recompute_every >= 0, "recompute_every: expected 0 or more, got " + std::to_string(recompute_every));

@@ -79,6 +79,7 @@ Plan make_plan(const NetworkDescription& net) {
     layer.info = &kernels().models[p[0]];
     layer.model = p[0], layer.surrogate = p[1], layer.activation = p[2], layer.traces = p[3], layer.weight = p[4],
     layer.recurrent = p[5];
+    require_surrogate(layer.surrogate);
     require(layer.weight >= 0 && layer.weight < static_cast<int64_t>(net.weights.size()) &&
                 layer.recurrent < static_cast<int64_t>(net.weights.size()),
             "program: weight index out of range");

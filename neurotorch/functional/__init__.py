@@ -7,28 +7,44 @@ Every function runs a whole sequence ``[B, T, F]`` in one native operator, forwa
 from neurotorch.functional._models import ACTIVATIONS, MODELS, SURROGATES, LayerCall, NeuronModel
 from neurotorch.functional._network import run_network
 from neurotorch.functional._sequence import run_sequence
+from neurotorch.functional.alif import ALIFLPFState, ALIFState, alif, alif_lpf
+from neurotorch.functional.bellec_lif import BellecLIFState, bellec_lif
+from neurotorch.functional.izhikevich import IzhikevichState, izhikevich
 from neurotorch.functional.li import LIState, SpyLIState, li, linear, spy_li
 from neurotorch.functional.lif import LIFLPFState, LIFState, lif, lif_lpf
+from neurotorch.functional.spy_alif import SpyALIFLPFState, SpyALIFState, spy_alif, spy_alif_lpf
 from neurotorch.functional.spy_lif import SpyLIFLPFState, SpyLIFState, spy_lif, spy_lif_lpf
 
 __all__ = [
     "ACTIVATIONS",
     "MODELS",
     "SURROGATES",
+    "ALIFLPFState",
+    "ALIFState",
+    "BellecLIFState",
+    "IzhikevichState",
     "LIFLPFState",
     "LIFState",
     "LIState",
     "LayerCall",
     "NeuronModel",
+    "SpyALIFLPFState",
+    "SpyALIFState",
     "SpyLIFLPFState",
     "SpyLIFState",
     "SpyLIState",
+    "alif",
+    "alif_lpf",
+    "bellec_lif",
+    "izhikevich",
     "li",
     "lif",
     "lif_lpf",
     "linear",
     "run_network",
     "run_sequence",
+    "spy_alif",
+    "spy_alif_lpf",
     "spy_li",
     "spy_lif",
     "spy_lif_lpf",

@@ -15,9 +15,15 @@ MODELS = {
     "LI": "li",
     "SpyLI": "spy_li",
     "Linear": "linear",
+    "ALIF": "alif",
+    "SpyALIF": "spy_alif",
+    "ALIFLPF": "alif_lpf",
+    "SpyALIFLPF": "spy_alif_lpf",
+    "BellecLIF": "bellec_lif",
 }
+DEFAULTS = {"bellec_lif": "HeavisidePhiApprox"}
 SURROGATES = {"HeavisideSigmoidApprox": "fast_sigmoid", "HeavisidePhiApprox": "phi"}
-STATE_NAMES = {"v": "V", "i": "I_syn", "phi": "Z_filtered", "z": "Z"}
+STATE_NAMES = {"v": "V", "i": "I_syn", "phi": "Z_filtered", "a": "a", "z": "Z"}
 
 
 def effective(parameters, kind):
@@ -54,7 +60,7 @@ def test_recorded_layer(name):
         effective(parameters, "recurrent"),
         state or oracle.initial_state(x, x.shape[0], meta["output_size"]),
         constants(model, parameters, x, recording.arrays.get("const/lpf_alpha")),
-        SURROGATES[meta["kwargs"].get("spike_func", "HeavisideSigmoidApprox")],
+        SURROGATES[meta["kwargs"].get("spike_func", DEFAULTS.get(model, "HeavisideSigmoidApprox"))],
         meta["kwargs"].get("activation", "identity"),
     )
     tolerance = LAYER_TOLERANCE[x.dtype]
@@ -85,7 +91,13 @@ def test_recorded_layer(name):
                 assert kind == "Reg" or grad is None or not grad.any(), key
 
 
-NETWORKS = ["seq_LI_init_hidden", "seq_SpyLIFLPF_Linear_foresight", "seq_SpyLIF_SpyLI", "seq_two_inputs_two_outputs"]
+NETWORKS = [
+    "seq_LIF_ALIF_LI",
+    "seq_LI_init_hidden",
+    "seq_SpyLIFLPF_Linear_foresight",
+    "seq_SpyLIF_SpyLI",
+    "seq_two_inputs_two_outputs",
+]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -95,20 +107,21 @@ def test_recorded_network(name):
     groups = [entry if isinstance(entry, list) else [entry] for entry in meta["layers"]]
     roles = ["input_layers", *["hidden_layers"] * (len(groups) - 2), "output_layers"]
     layers, states, names, hidden = [], [], [], 0
+    default_names = iter(meta["default_names"])
     grads = recording.group("grad")
     targets = {key: parameters[key.removeprefix("param/")] for key in grads if key.startswith("param/")}
     xs = {f"x/{key}": x for key, x in recording.group("x").items()} or {"x": recording["x"]}
     targets |= {key: x for key, x in xs.items() if key in grads}
     for role, group in zip(roles, groups, strict=True):
         for spec in group:
-            prefix = f"{role}.{hidden if role == 'hidden_layers' else spec['kwargs']['name']}."
+            names.append(next(default_names))
+            prefix = f"{role}.{hidden if role == 'hidden_layers' else names[-1]}."
             hidden += role == "hidden_layers"
             own = {key.removeprefix(prefix): p for key, p in parameters.items() if key.startswith(prefix)}
             model = MODELS[spec["cls"].replace("Layer", "")]
             weight = own["_forward_weights"]
             lpf_alpha = own["beta"].double() if model == "spy_lif_lpf" else None  # the default: exp(-dt / tau_mem)
             layers.append((model, own, lpf_alpha, spec["kwargs"].get("activation", "identity")))
-            names.append(spec["kwargs"]["name"])
             given = recording.group(f"h0/{names[-1]}")
             batch = next(iter(xs.values())).shape[0]
             states.append(tuple(given.values()) or ORACLES[model].initial_state(weight, batch, weight.shape[1]))

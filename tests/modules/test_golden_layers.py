@@ -7,7 +7,20 @@ from helpers import LAYER_TOLERANCE, Recording, assert_near, recordings
 from neurotorch.modules import HeavisidePhiApprox, HeavisideSigmoidApprox
 from neurotorch.modules import layers as layer_classes
 
-LAYERS = ("LIF", "SpyLIF", "LIFLPF", "SpyLIFLPF", "LI", "SpyLI", "Linear")
+LAYERS = (
+    "LIF",
+    "SpyLIF",
+    "LIFLPF",
+    "SpyLIFLPF",
+    "ALIF",
+    "SpyALIF",
+    "ALIFLPF",
+    "SpyALIFLPF",
+    "BellecLIF",
+    "LI",
+    "SpyLI",
+    "Linear",
+)
 NAMES = [name for layer in LAYERS for name in recordings(layer)]
 SPIKE_FUNCTIONS = {f.__name__: f for f in (HeavisidePhiApprox, HeavisideSigmoidApprox)}
 

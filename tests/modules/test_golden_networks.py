@@ -9,6 +9,7 @@ from neurotorch.modules.sequential_rnn import SequentialRNN
 from neurotorch.transforms import ReduceMax
 
 NETWORKS = [
+    "seq_LIF_ALIF_LI",
     "seq_LI_init_hidden",
     "seq_LI_memory2",
     "seq_LI_transforms",
@@ -16,7 +17,7 @@ NETWORKS = [
     "seq_SpyLIF_SpyLI",
     "seq_two_inputs_two_outputs",
 ]
-LATER_MODELS = ["seq_LIF_ALIF_LI", "seq_WC_Linear_dale_foresight", "seq_WC_single_foresight"]
+LATER_MODELS = ["seq_WC_Linear_dale_foresight", "seq_WC_single_foresight"]
 TRANSFORMS = {None: None, "ReduceMax(dim=1)": ReduceMax(dim=1)}
 TOLERANCE = NETWORK_TOLERANCE[torch.float32]
 

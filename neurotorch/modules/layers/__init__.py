@@ -7,18 +7,31 @@ import enum
 from neurotorch.modules.layers.base import BaseLayer, BaseNeuronsLayer
 from neurotorch.modules.layers.classical import Linear
 from neurotorch.modules.layers.leaky_integrate import LILayer, SpyLILayer
-from neurotorch.modules.layers.spiking import LIFLayer, SpyLIFLayer
-from neurotorch.modules.layers.spiking_lpf import LIFLayerLPF, SpyLIFLayerLPF
+from neurotorch.modules.layers.spiking import (
+    ALIFLayer,
+    BellecLIFLayer,
+    IzhikevichLayer,
+    LIFLayer,
+    SpyALIFLayer,
+    SpyLIFLayer,
+)
+from neurotorch.modules.layers.spiking_lpf import ALIFLayerLPF, LIFLayerLPF, SpyALIFLayerLPF, SpyLIFLayerLPF
 
 __all__ = [
+    "ALIFLayer",
+    "ALIFLayerLPF",
     "BaseLayer",
     "BaseNeuronsLayer",
+    "BellecLIFLayer",
+    "IzhikevichLayer",
     "LIFLayer",
     "LIFLayerLPF",
     "LILayer",
     "LayerType",
     "LayerType2Layer",
     "Linear",
+    "SpyALIFLayer",
+    "SpyALIFLayerLPF",
     "SpyLIFLayer",
     "SpyLIFLayerLPF",
     "SpyLILayer",
@@ -46,7 +59,10 @@ class LayerType(enum.Enum):
 
 LayerType2Layer: dict[LayerType, type[BaseNeuronsLayer]] = {
     LayerType.LIF: LIFLayer,
+    LayerType.ALIF: ALIFLayer,
+    LayerType.Izhikevich: IzhikevichLayer,
     LayerType.LI: LILayer,
     LayerType.SpyLIF: SpyLIFLayer,
     LayerType.SpyLI: SpyLILayer,
+    LayerType.SpyALIF: SpyALIFLayer,
 }
