@@ -138,7 +138,7 @@ class FitCheckpoint(BaseCallback):
         return self.seconds_before + time.monotonic() - self.started_at
 
     def start(self, trainer: Any, **kwargs: Any) -> None:
-        """Go on where the content of a checkpoint left off; the callbacks before this one are ready for their states."""
+        """Go on where the content of a checkpoint left off; the other callbacks are ready for their states."""
         super().start(trainer)
         if self.resume is not None:
             training = self.resume["training"]
