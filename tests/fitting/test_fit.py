@@ -14,7 +14,7 @@ import torch
 from neurotorch import metrics
 from neurotorch.cli import main
 from neurotorch.datasets import Recording, preprocess, simulate_demo
-from neurotorch.fitting import FitInterrupted, FitSettings, fit, predict
+from neurotorch.fitting import RECIPES, FitInterrupted, FitSettings, fit, predict
 from neurotorch.fitting import training as training_module
 from neurotorch.fitting.files import read_checkpoint
 from neurotorch.fitting.report import by_phase, chosen_neurons
@@ -207,7 +207,9 @@ def test_holdout_is_not_trained_on_and_scored_apart(small, tmp_path):
     assert found["holdout_pvar_constant_mean"] == pytest.approx(metrics.pvar_global(means, target[45:]))
 
 
-@pytest.mark.parametrize("options", [{"model": "lif-lpf"}, {"dale": False}, {"normalise": "unit", "sigma": 2.0}])
+@pytest.mark.parametrize(
+    "options", [*({"model": name} for name in RECIPES), {"dale": False}, {"normalise": "unit", "sigma": 2.0}]
+)
 def test_other_choices_work(small, tmp_path, options):
     found = fit(small, FitSettings(iterations=10, **options), tmp_path)
     assert np.isfinite(found["pvar_global"])
