@@ -3,6 +3,8 @@
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -924,3 +926,18 @@ def test_exports():
     assert "SequentialRNN" in dir(nt)
     with pytest.raises(AttributeError, match="nothing"):
         _ = nt.nothing
+
+
+def test_import_needs_torch_and_numpy_only():
+    """What the extras install is looked for when it is used, never on import."""
+    program = """
+import sys
+for name in ("h5py", "matplotlib", "PIL", "pooch", "scipy", "sklearn", "torchmetrics", "torchvision", "tqdm"):
+    sys.modules[name] = None
+import neurotorch
+from neurotorch import callbacks, functional, learning_algorithms, metrics, modules, trainers, transforms
+print(neurotorch.__version__, neurotorch.Trainer.__name__, neurotorch.SequentialRNN.__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [nt.__version__, "Trainer", "SequentialRNN"]
