@@ -31,6 +31,7 @@ struct Phi {
 
 // The following ones are even functions of the distance x = v - threshold whose peak is gamma; a larger gamma is also
 // narrower. Apart from SuperSpike, whose integral is 2, their integral is 1: that of the derivative of a step.
+// (gamma times a reciprocal, not a quotient, which on CUDA would spill registers in float64.)
 
 // psi = gamma [gamma |x| < 1 / 2]: the rectangle of width 1 / gamma. Wu, Deng, Li, Zhu & Shi (2018),
 // doi:10.3389/fnins.2018.00331, h_1 with a_1 = 1 / gamma.
@@ -60,7 +61,7 @@ struct ArcTan {
   template <class T>
   static NT_HD T psi(T v, T threshold, T gamma) {
     const T q = T(3.14159265358979323846) * gamma * (v - threshold);
-    return gamma / NT_FMA(q, q, T(1));
+    return gamma * (T(1) / NT_FMA(q, q, T(1)));
   }
 };
 
@@ -71,7 +72,7 @@ struct SuperSpike {
   template <class T>
   static NT_HD T psi(T v, T threshold, T gamma) {
     const T q = NT_FMA(gamma, nt_abs(v - threshold), T(1));
-    return gamma / (q * q);
+    return gamma * (T(1) / (q * q));
   }
 };
 

@@ -177,8 +177,8 @@ class HeavisideArcTanApprox(SpikeFunction):
 class HeavisideSuperSpikeApprox(SpikeFunction):
     """Derivative of the fast sigmoid ``gamma x / (1 + gamma |x|)``: ``psi = gamma / (gamma |v - threshold| + 1)^2``.
 
-    Its peak is gamma, its integral 2, and it is zero nowhere. :class:`HeavisideSigmoidApprox` has the same shape without
-    the factor gamma, so that its peak is 1.
+    Its peak is gamma, its integral 2, and it is zero nowhere. :class:`HeavisideSigmoidApprox` has the same shape
+    without the factor gamma, so that its peak is 1.
 
     References
     ----------

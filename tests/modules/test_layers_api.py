@@ -367,6 +367,13 @@ def test_assigning_stores_raw_values(kind):
 # Constants of the spiking layers
 
 
+@pytest.mark.parametrize("cls", SPIKING)
+def test_import_paths_of_the_reference(cls):
+    module = layers.spiking_lpf if cls.__name__.endswith("LPF") else layers.spiking
+    for place in (nt, nt.modules, layers, module):
+        assert getattr(place, cls.__name__) is cls
+
+
 @pytest.mark.parametrize(
     ("cls", "name"), [(ALIFLayer, "beta"), (ALIFLayerLPF, "beta"), (SpyALIFLayer, "kappa"), (SpyALIFLayerLPF, "kappa")]
 )

@@ -352,8 +352,8 @@ class SpyALIFLayer(Adaptive, SpyLIFLayer):
     ``a_t = rho a_{t-1} + Z_{t-1}`` and ``rho = exp(-dt / tau_a)``. The adaptation carries a gradient. The output is Z,
     the state ``(V, I_syn, a, Z)``.
 
-    ``hh_init="random"`` draws a uniform from 0 to 1 after the states of :class:`SpyLIFLayer`; ``hh_init="inputs"`` takes
-    ``rho threshold`` times such a draw, plus Z.
+    ``hh_init="random"`` draws a uniformly from 0 to 1, after the states of :class:`SpyLIFLayer`; ``hh_init="inputs"``
+    takes ``rho threshold`` times such a draw, plus Z.
 
     Parameters
     ----------
@@ -438,10 +438,10 @@ class IzhikevichLayer(SpikingLayer):
     spike resets at the next step, so V shows the peak for one step. No gradient of the spike flows through the resets.
     The output is Z, the state ``(V, u, Z)``.
 
-    The constants are those of a regular spiking neuron in mV, ms, pA, pF and nS [1]_; the book has many other kinds.
-    `dt` is in seconds, as everywhere, and enters the equations in ms. Weights are currents in pA; they start with the
-    standard deviations of :class:`LIFLayer` in units of ``C (v_th - v_rest) / dt``, the current that takes V from rest to
-    v_th in a step.
+    The constants are those of a regular spiking neuron in mV, ms, pA, pF and nS [1]_, which has many other kinds; [2]_
+    has the dimensionless form. `dt` is in seconds, as everywhere, and enters the equations in ms. Weights are currents
+    in pA; they start with the standard deviations of :class:`LIFLayer` in units of ``C (v_th - v_rest) / dt``, the
+    current that takes V from rest to v_th in a step.
 
     The state starts at rest, V = v_rest. ``hh_init="random"`` draws V uniformly from v_rest to v_th (or with
     ``hh_init_mu`` and ``hh_init_std``), ``hh_init="inputs"`` takes it from the first input; u and Z start at zero.
