@@ -2,9 +2,11 @@
 #   PYTHON       interpreter of the environment (3.11 or newer; the pinned numpy needs it)
 #   TORCH_INDEX  package index to take torch from, such as the one with its CPU builds; the default index otherwise
 #   FIT_OUT      folder that make fit writes to
+#   BENCH        further arguments of make bench, such as -k "b and 512" or --json-rows rows.json
 PYTHON ?= python3
 TORCH_INDEX ?=
 FIT_OUT ?= runs/demo
+BENCH ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,7 +46,7 @@ test-all: install
 	$(BIN)/python -m pytest -q -m "slow or not slow"
 
 bench: install
-	$(BIN)/python -m pytest -q benchmarks -m "slow or not slow" --benchmark-only -s
+	$(BIN)/python -m pytest -q benchmarks --benchmark-only --timeout 1200 $(BENCH)
 
 lint: install
 	$(BIN)/ruff check .

@@ -6,8 +6,8 @@
 
 namespace nt {
 
-constexpr int kMaxStates = 4;
-constexpr int kMaxConstants = 6;
+constexpr int kMaxStates = 5;
+constexpr int kMaxConstants = 12;
 
 enum class Activation : int64_t { identity, relu, tanh, sigmoid };
 

@@ -5,17 +5,30 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from eager import ORACLES, run_sequence
+from eager.surrogates import SPIKES
 from helpers import assert_near
 from torch import Tensor
 
 from neurotorch import functional
 
-SPIKING = ("lif", "spy_lif", "lif_lpf", "spy_lif_lpf")
+SPIKING = (
+    "lif",
+    "spy_lif",
+    "lif_lpf",
+    "spy_lif_lpf",
+    "alif",
+    "spy_alif",
+    "alif_lpf",
+    "spy_alif_lpf",
+    "bellec_lif",
+    "izhikevich",
+)
 READOUTS = ("li", "spy_li", "linear")
 RATES = ("wilson_cowan", "linear_rnn", "wilson_cowan_curbd")
 MODELS = SPIKING + READOUTS + RATES
 ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid")
-SURROGATES = ("fast_sigmoid", "phi")
+SURROGATES = tuple(SPIKES)
+WITHOUT_GRADIENT = ("gamma", "dt")  # constants
 
 # Gradients of float32 runs add up rounding over the sequence (values do not: see `Draw`).
 VALUE_TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5}
@@ -31,6 +44,21 @@ def variants(model: str) -> list[dict]:
 
 def recurrences(model: str) -> tuple[bool, ...]:
     return (False,) if model in READOUTS else (False, True)
+
+
+# Ranges of constants with which potentials are of the order of 1, with few spikes, and not chaotic.
+IZHIKEVICH = {
+    "C": (0.5, 1.0),
+    "v_rest": (-1.0, -0.5),
+    "v_th": (0.0, 0.25),
+    "k": (0.25, 0.5),
+    "a": (0.25, 0.5),
+    "b": (-0.5, 0.5),
+    "c": (-1.0, -0.5),
+    "d": (0.5, 1.0),
+    "v_peak": (0.25, 0.5),
+    "dt": (0.25, 0.5),
+}
 
 
 class Draw:
@@ -65,6 +93,9 @@ class Draw:
             return self.choice((0.125, 0.0), *shape) if exact else self.uniform(0.0, 0.2, *shape)
         if name in ("bias", "mu"):
             return self.normal(*shape, std=0.5)
+        if name in IZHIKEVICH:
+            low, high = IZHIKEVICH[name]
+            return self.choice((low, high), *shape) if exact else self.uniform(low, high, *shape)
         return self.choice((0.5, 0.5, 0.0), *shape) if exact else self.uniform(0.2, 1.0, *shape)
 
 
@@ -140,6 +171,8 @@ def make_case(
     else:
         x = (torch.rand(batch, steps, features, generator=draw.generator) < rate).to(dtype)
     state = [draw.normal(batch, neurons, std=0.5) for _ in oracle.states]
+    if "a" in oracle.states:
+        state[oracle.states.index("a")].abs_()  # an adaptation is a sum of spikes
     if oracle.spikes is not None:
         state[oracle.spikes] = draw.choice((0.0, 0.0, 1.0, 0.25), batch, neurons)
     shape = (neurons,) if per_neuron else ()
@@ -183,11 +216,15 @@ class Outcome:
     def per_sample(self) -> dict[str, Tensor]:
         """Everything with a batch dimension."""
         states = {f"state {k}": s for k, s in enumerate(self.states)}
-        grads = {f"grad {name}": g for name, g in self.grads.items() if g is not None and name in PER_SAMPLE}
+        grads = {f"grad {name}": g for name, g in self.grads.items() if g is not None and is_per_sample(name, g)}
         return {"out": self.out, **states, **grads}
 
 
-PER_SAMPLE = {"x", "v", "i", "phi", "z", "h"}
+def is_per_sample(name: str, t: Tensor) -> bool:
+    """Inputs and states; constants have one dimension at most."""
+    return t.dim() > 1 and name not in ("weight", "recurrent_weight")
+
+
 Run = Callable[[Case], tuple[Tensor, tuple[Tensor, ...]]]
 
 
@@ -206,8 +243,8 @@ def oracle(trace: bool = False) -> Run:
 
 
 def differentiable(case: Case) -> list[str]:
-    """Names of the tensors that have a gradient: all but the slope of the surrogate."""
-    return [name for name in case.tensors if name != "gamma"]
+    """Names of the tensors that have a gradient: all but the slope of the surrogate and the length of a step."""
+    return [name for name in case.tensors if name not in WITHOUT_GRADIENT]
 
 
 def outcome(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from cases import LAYOUTS, SPIKING, Draw, make_case
+from cases import LAYOUTS, SPIKING, WITHOUT_GRADIENT, Draw, make_case
 from eager import ORACLES
 from eager.network import Layer
 from eager.network import run_network as run_eagerly
@@ -103,11 +103,21 @@ class NetworkCase:
         """Smallest distance of a potential from its threshold."""
         result = replace(self.double(), trace=True).run_eagerly()
         distances = [
-            (result[f"v.{number}"] - self.tensors[f"threshold.{number}"]).abs().min().item()
+            (result[f"v.{number}"] - self.firing_threshold(spec.model, number, result)).abs().min().item()
             for number, spec in enumerate(self.layers)
             if spec.model in SPIKING
         ]
         return min(distances, default=1.0)
+
+    def firing_threshold(self, model: str, number: int, result: dict[str, Tensor]) -> Tensor:
+        """Of layer `number`, whose state traces are in `result`."""
+        if model == "izhikevich":
+            return self.tensors[f"v_peak.{number}"]
+        threshold = self.tensors[f"threshold.{number}"]
+        if "a" not in ORACLES[model].states:
+            return threshold
+        strength = "kappa" if "kappa" in ORACLES[model].constants else "beta"
+        return threshold + self.tensors[f"{strength}.{number}"] * result[f"a.{number}"]
 
 
 def make_network(
@@ -174,7 +184,8 @@ def differentiate(
     layout: str = "contiguous",
 ) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
     """Outputs by name, and the gradient of every wanted tensor from the outputs in `read` (all by default)."""
-    wanted = [key for key in case.tensors if not key.startswith("gamma")] if wanted is None else wanted
+    if wanted is None:
+        wanted = [key for key in case.tensors if key.split(".")[0] not in WITHOUT_GRADIENT]
     leaves = {key: t.detach().clone() for key, t in case.tensors.items()}
     for key in wanted:
         leaves[key].requires_grad_()

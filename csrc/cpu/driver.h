@@ -70,7 +70,8 @@ struct Columns {
 // Spikes of more than this share of the neurons: the dense product is cheaper than gathering rows.
 constexpr double kDenseRate = 0.35;
 
-constexpr int64_t kBlock = 4;  // samples that share one pass over the weights
+constexpr int64_t kBlock = 4;           // samples that share one pass over the weights
+constexpr int64_t kBackwardBlock = 32;  // the same where the weights are packed
 
 template <class T>
 NT_HD void copy_row(int64_t n, const T* from, T* to) {

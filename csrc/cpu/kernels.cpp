@@ -59,7 +59,12 @@ extern const KernelTable table;
 const KernelTable table = [] {
   KernelTable t{};
   t.isa = NT_STRING(NT_ISA_NAME);
+  static_assert(sizeof(kModels) <= sizeof(t.models));
   for (const ModelInfo& info : kModels) t.models[t.model_count++] = info;
+  static_assert(kSurrogates <= sizeof(t.surrogates) / sizeof(t.surrogates[0]));
+#define NT_NAME(name, SURROGATE) t.surrogates[t.surrogate_count++] = #name;
+  NT_SURROGATES(NT_NAME)
+#undef NT_NAME
   t.single = kernels_of<float>();
   t.dual = kernels_of<double>();
   return t;

@@ -38,8 +38,10 @@ struct Kernels {
 
 struct KernelTable {
   const char* isa;
-  ModelInfo models[16];
+  ModelInfo models[32];
   int64_t model_count;
+  const char* surrogates[16];
+  int64_t surrogate_count;
   Kernels<float> single;
   Kernels<double> dual;
 };

@@ -150,15 +150,21 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
                         int64_t end, const Team& team) {
   const int64_t n = a.neurons, width = a.recurrent_stride;
   const Columns mine = Columns::of<T>(n, team);
-  Scratch scratch((kBlock + 2) * Scratch::bytes<T>(width));
-  T* recurrent[kBlock];
-  for (auto& r : recurrent) r = scratch.take<T>(width);
+  const int64_t block = end - begin < kBackwardBlock ? end - begin : kBackwardBlock;
+  // One sample alone reads the matrix once a step, whatever its layout.
+  const bool packs = block > 1;
+  const int64_t entries = packs ? Panels<T>::entries(n, mine.begin, mine.padded_end) : 0;
+  Scratch scratch((block + 2) * Scratch::bytes<T>(width) + Scratch::bytes<T>(entries));
+  T* recurrent[kBackwardBlock];
+  for (int64_t r = 0; r < block; ++r) recurrent[r] = scratch.take<T>(width);
   T* grad_out = scratch.take<T>(width);
   const T* zeros = scratch.take<T>(width);
-  for (int64_t first = begin; first < end; first += kBlock) {
-    const int64_t m = end - first < kBlock ? end - first : kBlock;
-    for (auto& r : recurrent) __builtin_memset(r, 0, static_cast<size_t>(width) * sizeof(T));
-    const T* later[kBlock] = {};
+  const Panels<T> panels(n, a.recurrent_transposed, width, mine.begin, packs ? mine.padded_end : mine.begin,
+                         scratch.take<T>(entries));
+  for (int64_t first = begin; first < end; first += block) {
+    const int64_t m = end - first < block ? end - first : block;
+    for (int64_t r = 0; r < m; ++r) __builtin_memset(recurrent[r], 0, static_cast<size_t>(width) * sizeof(T));
+    const T* later[kBackwardBlock] = {};
     for (int64_t t = a.steps - 1; t >= 0; --t) {
       for (int64_t r = 0; r < m; ++r) {
         const int64_t b = first + r;
@@ -170,7 +176,11 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
         later[r] = a.grad_current.row(b, t);
       }
       meet(team);  // everyone has written its columns of c_t
-      dense(m, n, later, a.recurrent_transposed, width, recurrent, mine.begin, mine.padded_end);
+      if (packs) {
+        panels.multiply(m, later, recurrent);
+      } else {
+        dense(m, n, later, a.recurrent_transposed, width, recurrent, mine.begin, mine.padded_end);
+      }
     }
     for (int64_t r = 0; r < m; ++r) {
       const int64_t at = (first + r) * n + mine.begin;

@@ -196,18 +196,29 @@ void activate_adjoint_row(Activation activation, int64_t n, const T* y, const T*
 
 // ---- the table -----------------------------------------------------------------------------------------------
 
+// Only the adjoint of a spiking model depends on the surrogate; everything else is compiled once.
 template <template <class, class> class M, class T, class S>
 constexpr RowKernels<T> row_kernels() {
-  return {&step_row<M<T, S>, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<M<T, S>, T>,
-          &add_presynaptic_row<M<T, S>, T>};
+  using Any = M<T, FastSigmoid>;
+  if constexpr (Any::kSpiking) {
+    return {&step_row<Any, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<Any, T>, &add_presynaptic_row<Any, T>};
+  } else if constexpr (ActivatesInside<Any>) {
+    return {&step_row<M<T, S>, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<M<T, S>, T>,
+            &add_presynaptic_row<M<T, S>, T>};
+  } else {
+    return {&step_row<Any, T>, &adjoint_row<Any, T>, &presynaptic_row<Any, T>, &add_presynaptic_row<Any, T>};
+  }
 }
 
-// One entry per surrogate, or per activation where that is inside the model.
-constexpr int64_t kVariants = 4;
+#define NT_COUNT(name, SURROGATE) +1
+constexpr int64_t kSurrogates = 0 NT_SURROGATES(NT_COUNT);
+#undef NT_COUNT
+constexpr int64_t kActivations = 4;
 
+// One entry per surrogate, or per activation where that is inside the model.
 template <class T>
 struct Variants {
-  RowKernels<T> of[kVariants];
+  RowKernels<T> of[kSurrogates > kActivations ? kSurrogates : kActivations];
 };
 
 template <template <class, class> class M, class T>
@@ -216,15 +227,17 @@ constexpr Variants<T> variants() {
     return {{row_kernels<M, T, Activate<Activation::identity>>(), row_kernels<M, T, Activate<Activation::relu>>(),
              row_kernels<M, T, Activate<Activation::tanh>>(), row_kernels<M, T, Activate<Activation::sigmoid>>()}};
   } else {
-    return {{row_kernels<M, T, FastSigmoid>(), row_kernels<M, T, Phi>()}};
+#define NT_ROW(name, SURROGATE) row_kernels<M, T, SURROGATE>(),
+    return {{NT_SURROGATES(NT_ROW)}};
+#undef NT_ROW
   }
 }
 
 template <class T>
 const RowKernels<T>& rows_of(int64_t model, int64_t surrogate) {
-#define NT_ROW(name, MODEL) variants<MODEL, T>(),
-  static constexpr Variants<T> table[] = {NT_MODELS(NT_ROW)};
-#undef NT_ROW
+#define NT_ROWS(name, MODEL) variants<MODEL, T>(),
+  static constexpr Variants<T> table[] = {NT_MODELS(NT_ROWS)};
+#undef NT_ROWS
   return table[model].of[surrogate];
 }
 

@@ -18,6 +18,12 @@ enum ModelNumber : int64_t {
 #undef NT_NUMBER
 };
 
+enum SurrogateNumber : int64_t {
+#define NT_NUMBER(name, SURROGATE) s_##name,
+  NT_SURROGATES(NT_NUMBER)
+#undef NT_NUMBER
+};
+
 // Models that have CUDA kernels.
 #define NT_CUDA_MODELS(X) \
   X(lif, Lif)             \
@@ -262,6 +268,19 @@ bool launch_backward(const LayerBackward<T>& a, cudaStream_t stream) {
   return true;
 }
 
+template <template <class, class> class MODEL, class T>
+bool launch_surrogate(const LayerBackward<T>& a, cudaStream_t stream) {
+  switch (a.surrogate) {
+#define NT_CASE(name, SURROGATE) \
+  case s_##name:                 \
+    return launch_backward<MODEL<T, SURROGATE>>(a, stream);
+    NT_SURROGATES(NT_CASE)
+#undef NT_CASE
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 bool supported(int64_t model, Activation activation) {
@@ -296,10 +315,9 @@ bool layer_backward(const LayerBackward<T>& a, cudaStream_t stream) {
   if (!supported(a.model, a.activation)) return false;
   if (a.batch == 0 || a.neurons == 0) return true;
   switch (a.model) {
-#define NT_CASE(name, MODEL)                                                    \
-  case k_##name:                                                                \
-    return a.surrogate == 0 ? launch_backward<MODEL<T, FastSigmoid>>(a, stream) \
-                            : launch_backward<MODEL<T, Phi>>(a, stream);
+#define NT_CASE(name, MODEL) \
+  case k_##name:             \
+    return launch_surrogate<MODEL>(a, stream);
     NT_CUDA_MODELS(NT_CASE)
 #undef NT_CASE
     default:

@@ -59,7 +59,7 @@ Call check(int64_t model, const Tensor& x, const OptionalTensor& weight, const O
             "constants: expected shape [] or [" + std::to_string(neurons) + "], got " + shape_of(c));
     require_like("constants", c, x);
   }
-  require(surrogate == 0 || surrogate == 1, "surrogate: expected 0 or 1, got " + std::to_string(surrogate));
+  require_surrogate(surrogate);
   require(activation >= 0 && activation <= 3, "activation: expected 0 to 3, got " + std::to_string(activation));
   require(activation == 0 || !info.spiking, std::string("activation: ") + info.name + " has none");
   require(recompute_every >= 0, "recompute_every: expected 0 or more, got " + std::to_string(recompute_every));
@@ -298,7 +298,8 @@ Tensor recurrent_gradient(const ModelInfo& info, int64_t model, int64_t surrogat
     Rows<const T> rows[kMaxStates];
     for (int64_t k = 0; k < info.states; ++k)
       if (traces[static_cast<size_t>(k)]) rows[k] = read_rows<T>(*traces[static_cast<size_t>(k)]);
-    out = outer_sum<T>(n, grad_current, [&](int64_t b, int64_t t, T* scratch) -> const T* {
+    constexpr double kAny = 1.0;  // spikes are always taken as events
+    out = *outer_sum<T>(n, grad_current, kAny, [&](int64_t b, int64_t t, T* scratch) -> const T* {
       if (t == 0) return first + b * n;
       if (rows[presynaptic]) return rows[presynaptic].row(b, t - 1);
       const T* saved[kMaxStates] = {};

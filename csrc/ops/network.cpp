@@ -82,6 +82,7 @@ Plan make_plan(const NetworkDescription& net) {
     layer.info = &kernels().models[p[0]];
     layer.model = p[0], layer.surrogate = p[1], layer.activation = p[2], layer.traces = p[3], layer.weight = p[4],
     layer.recurrent = p[5], layer.input_activation = p[6];
+    require_surrogate(layer.surrogate);
     require(
         layer.activation >= 0 && layer.activation <= 3 && layer.input_activation >= -1 && layer.input_activation <= 3,
         "program: unknown activation");

@@ -16,12 +16,17 @@ Tensor project(const Tensor& x, const Tensor& weight);
 // Sum over samples and steps of x[b, t]^T grad[b, t] -> [F, N].
 Tensor projection_gradient(const Tensor& x, const Tensor& grad);
 
-// The same, event-driven, for rows that are made one at a time: `row(b, t, scratch)` returns F values. CPU only.
+// The same, event-driven, for rows that are made one at a time: `row(b, t, scratch)` returns F values. Nothing when the
+// share of entries of a sample that are not zero is above `limit`. CPU only.
 template <class T, class RowFunction>
-Tensor outer_sum(int64_t features, const Tensor& grad, const RowFunction& row) {
-  constexpr int64_t kChunk = 512;  // rows of grad that stay in the second-level cache
+OptionalTensor outer_sum(int64_t features, const Tensor& grad, double limit, const RowFunction& row) {
   const Kernels<T>& kernel = of<T>(kernels());
   const int64_t batch = grad.size(0), steps = grad.size(1), n = grad.size(2), total = batch * steps;
+  // Rows of grad that stay in the second-level cache. The sums are in ascending order of the rows whatever their
+  // number.
+  constexpr int64_t kCacheBytes = 1024 * 1024;
+  const int64_t fit = kCacheBytes / (n * static_cast<int64_t>(sizeof(T)));
+  const int64_t chunk = fit < 32 ? 32 : fit > 512 ? 512 : fit;
   const Rows<const T> grads = read_rows<T>(grad);
   const Tensor out = zeros_of(grad, {features, n});
   T* target = out.mutable_data_ptr<T>();
@@ -29,15 +34,18 @@ Tensor outer_sum(int64_t features, const Tensor& grad, const RowFunction& row) {
   std::vector<int32_t> found_index(static_cast<size_t>(features)), start(static_cast<size_t>(features) + 1);
   std::vector<int32_t> feature, local, sorted_local;
   std::vector<T> value, sorted_value;
-  std::vector<const T*> rows(kChunk);
-  for (int64_t first = 0; first < total; first += kChunk) {
-    const int64_t count = total - first < kChunk ? total - first : kChunk;
+  std::vector<const T*> rows(static_cast<size_t>(chunk));
+  int64_t of_sample = 0;
+  for (int64_t first = 0; first < total; first += chunk) {
+    const int64_t count = total - first < chunk ? total - first : chunk;
     feature.clear(), local.clear(), value.clear();
     start.assign(start.size(), 0);
     for (int64_t i = 0; i < count; ++i) {
       const int64_t b = (first + i) / steps, t = (first + i) % steps;
       rows[static_cast<size_t>(i)] = grads.row(b, t);
       const int64_t active = kernel.compress(features, row(b, t, scratch.data()), found_index.data(), found.data());
+      of_sample = t == 0 ? active : of_sample + active;
+      if (static_cast<double>(of_sample) > limit * static_cast<double>(steps * features)) return std::nullopt;
       for (int64_t e = 0; e < active; ++e) {
         feature.push_back(found_index[static_cast<size_t>(e)]);
         value.push_back(found[static_cast<size_t>(e)]);

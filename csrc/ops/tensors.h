@@ -25,6 +25,12 @@ inline void require(bool ok, const std::string& message) {
   if (!ok) throw std::invalid_argument(message);
 }
 
+inline void require_surrogate(int64_t surrogate) {
+  const int64_t count = kernels().surrogate_count;
+  require(surrogate >= 0 && surrogate < count,
+          "surrogate: expected 0 to " + std::to_string(count - 1) + ", got " + std::to_string(surrogate));
+}
+
 inline std::string shape_of(const Tensor& t) {
   std::string text = "[";
   for (int64_t d = 0; d < t.dim(); ++d) text += (d ? ", " : "") + std::to_string(t.size(d));

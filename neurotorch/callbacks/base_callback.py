@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
+
+from neurotorch.utils.arguments import warn_unknown
 
 
 class BaseCallback:
@@ -48,6 +51,12 @@ class BaseCallback:
         self.load_state = save_state if load_state is None else load_state
         self.kwargs = kwargs
         self.trainer: Any = None
+
+    def _warn_unknown(self, given: Mapping[str, Any]) -> None:
+        """Warn of keywords that no constructor of this class names; for classes that forward theirs to the base."""
+        constructors = [vars(kind)["__init__"] for kind in type(self).__mro__ if "__init__" in vars(kind)]
+        known = {name for constructor in constructors[:-1] for name in inspect.signature(constructor).parameters}
+        warn_unknown(type(self).__name__, given, known - {"self", "kwargs"}, stacklevel=4)
 
     def get_state(self) -> dict[str, Any] | None:
         """What a checkpoint keeps of this callback: plain values and tensors. None for nothing.
@@ -130,6 +139,9 @@ class BaseCallback:
     def extra_repr(self) -> str:
         """What ``repr`` shows besides priority and flags."""
         return ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, **dict.fromkeys(self.UNPICKEABLE_ATTRIBUTES)}
 
     def __repr__(self) -> str:
         extra = self.extra_repr()

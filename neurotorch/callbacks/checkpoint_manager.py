@@ -5,12 +5,14 @@ from __future__ import annotations
 import enum
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
+from neurotorch.callbacks._plain import as_plain
 from neurotorch.callbacks.base_callback import BaseCallback
 from neurotorch.utils.files import written_whole
 from neurotorch.utils.random import get_random_state, set_random_state
@@ -41,7 +43,8 @@ class CheckpointManager(BaseCallback):
     ``{"iterations": {"N": file name}, "best": file name}``. Every file is written under a temporary name and renamed,
     the JSON after the checkpoint that it names, so that a run that is killed leaves the last complete checkpoint. A
     checkpoint is a dict with ``itr, model_state_dict, optimizer_state_dict, metrics, training_history, random_state``
-    and the state of every callback under its name; ``torch.load(weights_only=True)`` reads it.
+    and the state of every callback under its name; ``torch.load(weights_only=True)`` reads it. Random states are those
+    of the global generators of Python, numpy and torch, and of the generators of the training data loader.
 
     Parameters
     ----------
@@ -79,6 +82,7 @@ class CheckpointManager(BaseCallback):
     CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: ClassVar[str] = "optimizer_state_dict"
     CHECKPOINT_TRAINING_HISTORY_KEY: ClassVar[str] = "training_history"
     CHECKPOINT_RANDOM_STATE_KEY: ClassVar[str] = "random_state"
+    LOADER_GENERATORS_KEY: ClassVar[str] = "train_dataloader"
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class CheckpointManager(BaseCallback):
         kwargs.setdefault("priority", self.DEFAULT_LOW_PRIORITY)
         kwargs.setdefault("save_state", False)
         super().__init__(**kwargs)
+        self._warn_unknown(self.kwargs)
         self.checkpoint_folder = str(checkpoint_folder)
         self.meta_path_prefix = meta_path_prefix
         default = Path(checkpoint_folder) / f"{meta_path_prefix}-{self.CHECKPOINTS_META_SUFFIX}.json"
@@ -111,9 +116,13 @@ class CheckpointManager(BaseCallback):
         self.show_best_metric_on_p_bar = (
             save_best_only if show_best_metric_on_p_bar is None else show_best_metric_on_p_bar
         )
-        self.best_metric = math.inf if minimise_metric else -math.inf
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best_metric = math.inf if self.minimise_metric else -math.inf
         self.curr_checkpoint: dict[str, Any] | None = None
         self._saved_itr: int | None = None
+        self._warned = False
 
     def get_checkpoint_filename(self, itr: int = -1) -> str:
         """Name of the file of an iteration; -1 stands for none."""
@@ -136,17 +145,25 @@ class CheckpointManager(BaseCallback):
         training_history: Any = None,
         **other_states: Any,
     ) -> str:
-        """Write a checkpoint and the JSON file; returns the checkpoint's path."""
+        """Write a checkpoint and the JSON file; returns the checkpoint's path.
+
+        Raises
+        ------
+        AssertionError
+            A further state has the name of one of the checkpoint's own entries.
+        TypeError
+            A state holds something else than numbers, strings, tensors, and dicts and lists of them.
+        """
         content: dict[str, Any] = {
             self.CHECKPOINT_ITR_KEY: itr,
             self.CHECKPOINT_STATE_DICT_KEY: state_dict,
             self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: optimizer_state_dict,
-            self.CHECKPOINT_METRICS_KEY: dict(itr_metrics),
-            self.CHECKPOINT_TRAINING_HISTORY_KEY: training_history,
+            self.CHECKPOINT_METRICS_KEY: as_plain(itr_metrics, "itr_metrics"),
+            self.CHECKPOINT_TRAINING_HISTORY_KEY: as_plain(training_history, "training_history"),
         }
         clash = sorted(set(content) & set(other_states))
         assert not clash, f"other_states: the names {clash} are those of the checkpoint's own entries"
-        content.update(other_states)
+        content.update({key: as_plain(state, f"state of {key}") for key, state in other_states.items()})
         name = self.get_checkpoint_filename(itr)
         path = Path(self.checkpoint_folder) / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,27 +200,38 @@ class CheckpointManager(BaseCallback):
         load_checkpoint_mode: LoadCheckpointMode = LoadCheckpointMode.BEST_ITR,
         map_location: Any = "cpu",
     ) -> dict[str, Any]:
-        """The content of a checkpoint; no code in it runs. FileNotFoundError where there is none."""
+        """The content of a checkpoint; no code in it runs. FileNotFoundError where there is none.
+
+        The file is looked for beside the JSON file, then in the manager's folder.
+        """
         meta_path = Path(self.checkpoints_meta_path if checkpoints_meta_path is None else checkpoints_meta_path)
         name = self.get_save_name_from_checkpoints(json.loads(meta_path.read_text()), load_checkpoint_mode)
-        content: dict[str, Any] = torch.load(meta_path.parent / name, map_location=map_location, weights_only=True)
+        beside = meta_path.parent / name
+        path = beside if beside.exists() else Path(self.checkpoint_folder) / name
+        if not path.exists():
+            raise FileNotFoundError(f"{meta_path}: lists {name}, which is neither at {beside} nor at {path}")
+        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
         return content
 
     def start(self, trainer: Any, **kwargs: Any) -> None:
         """Load the weights that the trainer's mode asks for, and say at which iteration to go on.
 
-        With ``force_overwrite`` the files that an earlier run wrote are removed instead.
+        With ``force_overwrite`` the files that an earlier run wrote are removed instead, and iterations count from 0.
+
+        Raises
+        ------
+        FileNotFoundError
+            The JSON file is there, but not the checkpoint that is asked for.
         """
         super().start(trainer)
-        self._saved_itr = None
+        self._forget()
         if trainer.force_overwrite:
             self._remove_own_files()
+            trainer.update_state_(iteration=0)
             return
-        mode = trainer.load_checkpoint_mode or LoadCheckpointMode.LAST_ITR
-        try:
-            content = self.load_checkpoint(load_checkpoint_mode=mode)
-        except FileNotFoundError:
+        if not Path(self.checkpoints_meta_path).exists():
             return
+        content = self.load_checkpoint(load_checkpoint_mode=trainer.load_checkpoint_mode or LoadCheckpointMode.LAST_ITR)
         best = self._meta().get("best_metric")
         self.best_metric = self.best_metric if best is None else float(best)
         trainer.model.load_state_dict(content[self.CHECKPOINT_STATE_DICT_KEY], strict=True)
@@ -217,6 +245,21 @@ class CheckpointManager(BaseCallback):
         state = (self.curr_checkpoint or {}).get(self.CHECKPOINT_RANDOM_STATE_KEY)
         if state is not None:
             set_random_state(state)
+            generators = self._loader_generators()
+            for name, position in state.get(self.LOADER_GENERATORS_KEY, {}).items():
+                if name in generators:
+                    generators[name].set_state(position.cpu())
+
+    def _random_state(self) -> dict[str, Any]:
+        positions = {name: generator.get_state() for name, generator in self._loader_generators().items()}
+        return {**get_random_state(), self.LOADER_GENERATORS_KEY: positions}
+
+    def _loader_generators(self) -> dict[str, torch.Generator]:
+        """Generators of the training data loader and of its sampler, which may be the same one."""
+        loader = self.trainer.state.objects.get("train_dataloader")
+        owners = {"loader": loader, "sampler": getattr(loader, "sampler", None)}
+        found = {name: getattr(owner, "generator", None) for name, owner in owners.items()}
+        return {name: generator for name, generator in found.items() if isinstance(generator, torch.Generator)}
 
     def _remove_own_files(self) -> None:
         for name in self._meta().get(self.CHECKPOINT_ITRS_KEY, {}).values():
@@ -225,6 +268,12 @@ class CheckpointManager(BaseCallback):
 
     def _is_best(self, metrics: Mapping[str, Any]) -> bool:
         value = metrics.get(self.metric)
+        if value is None and self.save_best_only and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"metric: expected one of {sorted(metrics)}, got {self.metric!r}; with save_best_only nothing is saved",
+                stacklevel=2,
+            )
         if value is None or not math.isfinite(value):
             return False
         better = bool(value < self.best_metric if self.minimise_metric else value > self.best_metric)
@@ -256,7 +305,7 @@ class CheckpointManager(BaseCallback):
             state_dict=trainer.model.state_dict(),
             optimizer_state_dict=None if optimizer is None else optimizer.state_dict(),
             training_history=None if history is None else history.get_state(),
-            **{self.CHECKPOINT_RANDOM_STATE_KEY: get_random_state()},
+            **{self.CHECKPOINT_RANDOM_STATE_KEY: self._random_state()},
             **trainer.callbacks.get_checkpoint_state(trainer),
         )
 

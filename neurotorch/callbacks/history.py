@@ -10,6 +10,13 @@ from typing import Any
 from neurotorch.callbacks.base_callback import BaseCallback
 
 
+def _as_number(key: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise NotImplementedError(f"{key}: expected a number, got {type(value).__name__} {value!r}") from error
+
+
 class TrainingHistory(BaseCallback):
     """A table with a row per iteration and a column per metric; holes hold a default value.
 
@@ -28,6 +35,7 @@ class TrainingHistory(BaseCallback):
     ) -> None:
         kwargs.setdefault("priority", self.DEFAULT_HIGH_PRIORITY)
         super().__init__(**kwargs)
+        self._warn_unknown(self.kwargs)
         self.default_value = default_value
         self._container: dict[str, list[float]] = {}
         self._length = 0
@@ -71,13 +79,12 @@ class TrainingHistory(BaseCallback):
 
     def insert(self, i: int, other: Mapping[str, float]) -> None:
         """Set values of row i; the table grows as needed."""
-        for key in other:
+        values = {key: _as_number(key, value) for key, value in other.items()}
+        for key in values:
             self._container.setdefault(key, [self.default_value] * self._length)
         self._grow(i + 1)
-        for key, value in other.items():
-            if isinstance(value, (list, tuple)):
-                raise NotImplementedError(f"{key}: expected a number, got {type(value).__name__}")
-            self._container[key][i] = float(value)
+        for key, value in values.items():
+            self._container[key][i] = value
 
     def _grow(self, length: int) -> None:
         self._length = max(self._length, length)

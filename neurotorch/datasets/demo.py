@@ -46,7 +46,9 @@ def simulate_demo(n_neurons: int = 120, n_steps: int = 400, *, seed: int = 1) ->
     inhibitory = generator.permutation(n_neurons) < n_neurons // 5
     sizes = np.abs(generator.normal(size=(n_neurons, n_neurons))) * (generator.random((n_neurons, n_neurons)) < 0.3)
     np.fill_diagonal(sizes, 0.0)
-    sizes[inhibitory] *= sizes[~inhibitory].sum(axis=0) / sizes[inhibitory].sum(axis=0)
+    # A neuron of a small network may lack inhibition; its zeros stay zeros.
+    inhibition = np.maximum(sizes[inhibitory].sum(axis=0), 1e-12)
+    sizes[inhibitory] *= sizes[~inhibitory].sum(axis=0) / inhibition
     sizes *= gain / np.sqrt(np.square(sizes).sum(axis=0).mean())
     weights = np.where(inhibitory[:, None], -sizes, sizes)
     x = generator.normal(size=n_neurons)

@@ -40,7 +40,9 @@ class Recipe:
 _SPIKING = {"dt": 0.02, "hh_init": "inputs", "use_recurrent_connection": False, "gamma": 10.0}
 RECIPES: dict[str, Recipe] = {
     "spy-lif-lpf": Recipe("SpyLIFLayerLPF", {**_SPIKING, "tau_syn": 0.1, "tau_mem": 0.2}),
+    "spy-alif-lpf": Recipe("SpyALIFLayerLPF", {**_SPIKING, "tau_syn": 0.1, "tau_mem": 0.2, "tau_a": 4.0}),
     "lif-lpf": Recipe("LIFLayerLPF", {**_SPIKING, "tau_m": 0.2}),
+    "alif-lpf": Recipe("ALIFLayerLPF", {**_SPIKING, "tau_m": 0.2, "tau_a": 4.0}),
 }
 
 

@@ -53,22 +53,6 @@ class Interruption:
             signal.signal(number, handler)
 
 
-class CosineRate(BaseCallback):
-    """Learning rate ``lr (1 + cos(pi k / K)) / 2`` at iteration k of K (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, n_iterations: int) -> None:
-        super().__init__(name="cosine_rate", save_state=False)
-        self.optimizer = optimizer
-        self.n_iterations = n_iterations
-        self.first = [float(group["lr"]) for group in optimizer.param_groups]
-
-    def on_iteration_begin(self, trainer: Any, **kwargs: Any) -> None:
-        """Set the rate of this iteration."""
-        factor = 0.5 * (1.0 + math.cos(math.pi * trainer.state.iteration / self.n_iterations))
-        for group, first in zip(self.optimizer.param_groups, self.first, strict=True):
-            group["lr"] = first * factor
-
-
 class FreeRunScore(BaseCallback):
     """Scores clean free runs (first frame alone, no teacher) while training, and keeps the weights of the best.
 
@@ -112,7 +96,7 @@ class FreeRunScore(BaseCallback):
         """Explained variance of the last and of the best free run."""
         return {"pVar": f"{self.current:.4f}", "best": f"{self.best:.4f}"}
 
-    def get_checkpoint_state(self, trainer: Any, **kwargs: Any) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
         """Scores so far, and the best weights."""
         return {
             "best": self.best,
@@ -122,11 +106,6 @@ class FreeRunScore(BaseCallback):
             "best_weights": self.best_weights,
             "curve": self.curve,
         }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over the scores of :meth:`get_checkpoint_state`."""
-        for name, value in state.items():
-            setattr(self, name, value)
 
 
 class FitCheckpoint(BaseCallback):
@@ -141,16 +120,16 @@ class FitCheckpoint(BaseCallback):
         path: Path,
         fixed: dict[str, Any],
         score: FreeRunScore,
-        optimizer: torch.optim.Optimizer,
         interruption: Interruption,
+        resume: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(priority=BaseCallback.DEFAULT_LOW_PRIORITY, name="fit_checkpoint", save_state=False)
         self.path = path
         self.fixed = fixed
         self.score = score
-        self.optimizer = optimizer
         self.interruption = interruption
-        self.seconds_before = 0.0
+        self.resume = resume
+        self.seconds_before = 0.0 if resume is None else float(resume["seconds"])
         self.saved_at = self.started_at = time.monotonic()
 
     @property
@@ -158,39 +137,36 @@ class FitCheckpoint(BaseCallback):
         """Training time so far, over all parts of an interrupted run."""
         return self.seconds_before + time.monotonic() - self.started_at
 
+    def start(self, trainer: Any, **kwargs: Any) -> None:
+        """Go on where the content of a checkpoint left off; the other callbacks are ready for their states."""
+        super().start(trainer)
+        if self.resume is not None:
+            training = self.resume["training"]
+            trainer.model.load_state_dict(training["model_state_dict"])
+            trainer.callbacks.load_checkpoint_state(trainer, training)
+            trainer.update_state_(iteration=int(self.resume["iteration"]))
+
     def on_iteration_end(self, trainer: Any, **kwargs: Any) -> None:
         """Save when that is due; stop the trainer when somebody asked for it."""
         done = trainer.state.iteration + 1
         stop = self.interruption.requested
-        if stop or done == self.score.n_iterations or time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS:
-            self.save(trainer.model, done)
+        if stop or done == trainer.state.n_iterations or time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS:
+            self.save(trainer, done)
         if stop:
             trainer.update_state_(stop_training_flag=True)
 
-    def save(self, network: SequentialRNN, done: int) -> None:
+    def save(self, trainer: Any, done: int) -> None:
         """Write the file, whole or not at all."""
+        weights = trainer.model.state_dict()
         content = {
             **self.fixed,
             "iteration": done,
             "seconds": self.seconds,
-            "model_state_dict": self.score.best_weights or network.state_dict(),
-            "training": {
-                "model_state_dict": network.state_dict(),
-                "optimizer_state_dict": self.optimizer.state_dict(),
-                "free_run": self.score.get_checkpoint_state(None),
-            },
+            "model_state_dict": self.score.best_weights or weights,
+            "training": {"model_state_dict": weights, **trainer.callbacks.get_checkpoint_state(trainer)},
         }
         write_checkpoint(self.path, content)
         self.saved_at = time.monotonic()
-
-    def restore(self, network: SequentialRNN, content: dict[str, Any]) -> int:
-        """Go on where a file left off; returns the number of gradient steps that are done."""
-        training = content["training"]
-        network.load_state_dict(training["model_state_dict"])
-        self.optimizer.load_state_dict(training["optimizer_state_dict"])
-        self.score.restore(training["free_run"])
-        self.seconds_before = float(content["seconds"])
-        return int(content["iteration"])
 
 
 class PlainProgress(BaseCallback):
@@ -260,8 +236,10 @@ def train(
     recipe, total = settings.recipe, settings.iterations
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    # Half a cosine from the first rate to 0 (Loshchilov & Hutter 2017, arXiv:1608.03983).
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 * (1.0 + math.cos(math.pi * k / total)))
     score = FreeRunScore(network, target, total)
-    checkpoint = FitCheckpoint(path, fixed, score, optimizer, interruption)
+    checkpoint = FitCheckpoint(path, fixed, score, interruption, resume)
     series = torch.from_numpy(target)[None]
     scale = float(target.var(dtype=np.float64, ddof=1))
 
@@ -269,16 +247,18 @@ def train(
         return (prediction - truth).square().mean() / scale
 
     learning = BPTT(
-        params=parameters, optimizer=optimizer, criterion=unexplained, grad_norm_clip_value=recipe.clip, name="bptt"
+        params=parameters,
+        optimizer=optimizer,
+        lr_scheduler=schedule,
+        criterion=unexplained,
+        grad_norm_clip_value=recipe.clip,
     )
     teacher = TeacherForcing(recipe.teacher_start, recipe.teacher_end, max(1, int(recipe.teacher_fall * total)))
-    callbacks: list[BaseCallback] = [CosineRate(optimizer, total), teacher, learning, score, checkpoint]
+    callbacks: list[BaseCallback] = [teacher, learning, score, checkpoint]
     if not bar:
         callbacks.append(PlainProgress(score, checkpoint, say))
     trainer = Trainer(network, predict_method="get_prediction_trace", callbacks=callbacks, metrics=[], verbose=bar)
     set_length(network, len(target))
-    if resume is not None:
-        trainer.update_state_(iteration=checkpoint.restore(network, resume))
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(series[:, :1], series[:, 1:]), batch_size=1)
     trainer.train(loader, n_iterations=total, exec_metrics_on_train=False, desc="fit")
     if score.best_weights:

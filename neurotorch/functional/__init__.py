@@ -7,10 +7,14 @@ Every function runs a whole sequence ``[B, T, F]`` in one native operator, forwa
 from neurotorch.functional._models import ACTIVATIONS, MODELS, SURROGATES, LayerCall, NeuronModel
 from neurotorch.functional._network import run_network
 from neurotorch.functional._sequence import run_sequence
+from neurotorch.functional.alif import ALIFLPFState, ALIFState, alif, alif_lpf
+from neurotorch.functional.bellec_lif import BellecLIFState, bellec_lif
 from neurotorch.functional.firing_rate import firing_rate
+from neurotorch.functional.izhikevich import IzhikevichState, izhikevich
 from neurotorch.functional.li import LIState, SpyLIState, li, linear, spy_li
 from neurotorch.functional.lif import LIFLPFState, LIFState, lif, lif_lpf
 from neurotorch.functional.linear_rnn import LinearRNNState, linear_rnn
+from neurotorch.functional.spy_alif import SpyALIFLPFState, SpyALIFState, spy_alif, spy_alif_lpf
 from neurotorch.functional.spy_lif import SpyLIFLPFState, SpyLIFState, spy_lif, spy_lif_lpf
 from neurotorch.functional.wilson_cowan import RateState, wilson_cowan, wilson_cowan_curbd
 
@@ -18,6 +22,10 @@ __all__ = [
     "ACTIVATIONS",
     "MODELS",
     "SURROGATES",
+    "ALIFLPFState",
+    "ALIFState",
+    "BellecLIFState",
+    "IzhikevichState",
     "LIFLPFState",
     "LIFState",
     "LIState",
@@ -25,10 +33,16 @@ __all__ = [
     "LinearRNNState",
     "NeuronModel",
     "RateState",
+    "SpyALIFLPFState",
+    "SpyALIFState",
     "SpyLIFLPFState",
     "SpyLIFState",
     "SpyLIState",
+    "alif",
+    "alif_lpf",
+    "bellec_lif",
     "firing_rate",
+    "izhikevich",
     "li",
     "lif",
     "lif_lpf",
@@ -36,6 +50,8 @@ __all__ = [
     "linear_rnn",
     "run_network",
     "run_sequence",
+    "spy_alif",
+    "spy_alif_lpf",
     "spy_li",
     "spy_lif",
     "spy_lif_lpf",

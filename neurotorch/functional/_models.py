@@ -13,8 +13,11 @@ from neurotorch import _library
 ACTIVATIONS = {"identity": 0, "relu": 1, "tanh": 2, "sigmoid": 3}
 """Output activations that the operators apply themselves."""
 
-SURROGATES = {"fast_sigmoid": 0, "phi": 1}
-"""Surrogate derivatives by name; formulas and papers stand in ``csrc/surrogate.h``."""
+_library.load()
+SURROGATES: dict[str, int] = {
+    name: number for number, name in enumerate(_library.build_info()["surrogates"].split(", "))
+}
+"""Surrogate derivatives by name; :func:`neurotorch.functional.lif` has their formulas and papers."""
 
 # Names of the states and constants of each model, in the order of its header in csrc/models.
 _NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -25,6 +28,18 @@ _NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "li": (("v",), ("kappa", "bias")),
     "spy_li": (("v", "i"), ("alpha", "beta", "bias")),
     "linear": ((), ("bias",)),
+    "alif": (("v", "a", "z"), ("alpha", "threshold", "gamma", "beta", "rho")),
+    "spy_alif": (("v", "i", "a", "z"), ("alpha", "beta", "threshold", "gamma", "kappa", "rho")),
+    "alif_lpf": (("v", "a", "phi", "z"), ("alpha", "threshold", "gamma", "beta", "rho", "lpf_alpha")),
+    "spy_alif_lpf": (
+        ("v", "i", "a", "phi", "z"),
+        ("alpha", "beta", "threshold", "gamma", "kappa", "rho", "lpf_alpha"),
+    ),
+    "bellec_lif": (("v", "z"), ("alpha", "threshold", "gamma")),
+    "izhikevich": (
+        ("v", "u", "z"),
+        ("C", "v_rest", "v_th", "k", "a", "b", "c", "d", "v_peak", "gamma", "dt"),
+    ),
     "wilson_cowan": (("h",), ("q", "r", "mu")),
     "linear_rnn": (("v",), ("bias",)),
     "wilson_cowan_curbd": (("h",), ("q",)),
@@ -108,7 +123,6 @@ def _read_model(number: int, name: str) -> NeuronModel:
     )
 
 
-_library.load()
 MODELS: dict[str, NeuronModel] = {
     name: _read_model(number, name) for number, name in enumerate(_library.build_info()["models"].split(", "))
 }
@@ -128,7 +142,7 @@ class LayerCall(NamedTuple):
     constants : tuple of Tensor or float
         One per name in ``MODELS[model].constants``, each scalar or ``[N]``.
     surrogate : str
-        ``"fast_sigmoid"`` or ``"phi"``.
+        A key of :data:`SURROGATES`; spiking models only.
     activation : str
         ``"identity"``, ``"relu"``, ``"tanh"`` or ``"sigmoid"``; models without spikes only.
     input_activation : str or None

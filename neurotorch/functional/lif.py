@@ -55,10 +55,9 @@ def lif(
     threshold : Tensor or float
         Firing threshold, scalar or ``[N]``; a neuron spikes when ``v >= threshold``. Differentiable.
     gamma : Tensor or float
-        Slope (fast sigmoid) or height (phi) of the surrogate derivative. No gradient.
-    surrogate : {"fast_sigmoid", "phi"}
-        Derivative that stands in for that of the spike: ``1 / (gamma |v - threshold| + 1)^2`` [1]_ or
-        ``gamma / threshold * max(0, 1 - |v - threshold| / threshold)`` [2]_.
+        Slope or height of the surrogate derivative, see Notes. No gradient.
+    surrogate : str
+        Derivative that stands in for that of the spike, see Notes.
     trace : bool
         Return the state after every step instead of after the last one.
     recompute_every : int
@@ -83,10 +82,32 @@ def lif(
     ``v_t = (alpha v_{t-1} + x_t W + z_{t-1} R) (1 - z_{t-1})``, ``z_t = [v_t >= threshold]``. The reset uses the spike
     of the step before and carries no gradient; the recurrent term does. The second derivative raises.
 
+    The surrogate derivatives, with ``x = v - threshold``:
+
+    ================== ============================================================= ===================================
+    `surrogate`        derivative                                                    not zero
+    ================== ============================================================= ===================================
+    ``"fast_sigmoid"`` ``1 / (gamma |x| + 1)^2`` [1]_, its peak 1 for any gamma       everywhere
+    ``"phi"``          ``gamma / threshold max(0, 1 - |x| / threshold)`` [2]_         ``|x| < threshold``
+    ``"boxcar"``       ``gamma`` [3]_                                                ``|x| < 1 / (2 gamma)``
+    ``"triangle"``     ``gamma max(0, 1 - gamma |x|)`` [4]_                           ``|x| < 1 / gamma``
+    ``"arctan"``       ``gamma / (1 + (pi gamma x)^2)`` [5]_                          everywhere
+    ``"super_spike"``  ``gamma / (gamma |x| + 1)^2`` [1]_, with the factor gamma      everywhere
+    ``"gaussian"``     ``gamma exp(-pi (gamma x)^2)`` [6]_                            everywhere
+    ================== ============================================================= ===================================
+
+    (1e-5 is added to the threshold that phi divides by.) In the last five gamma is the peak, and the integral is 1, but
+    2 for super_spike.
+
     References
     ----------
     .. [1] Zenke & Ganguli (2018), SuperSpike, doi:10.1162/neco_a_01086.
     .. [2] Bellec et al. (2020), doi:10.1038/s41467-020-17236-y.
+    .. [3] Wu, Deng, Li, Zhu & Shi (2018), doi:10.3389/fnins.2018.00331; their width is ``1 / gamma``.
+    .. [4] Esser et al. (2016), doi:10.1073/pnas.1604850113, with gamma 1.
+    .. [5] Fang et al. (2021), doi:10.1109/ICCV48922.2021.00266, with gamma 1.
+    .. [6] Yin, Corradi & Bohte (2021), doi:10.1038/s42256-021-00397-w: a normal density with the standard deviation
+       ``1 / (sqrt(2 pi) gamma)``.
 
     Examples
     --------

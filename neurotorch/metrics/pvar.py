@@ -6,6 +6,7 @@ perfect prediction and have no lower end. Gince, Drouin, Desrosiers & Hardy (202
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ def _pair(prediction: Any, target: Any) -> tuple[Array, Array]:
     """Both as ``[B, T, N]`` in float64."""
     made = []
     for name, value in (("prediction", prediction), ("target", target)):
-        array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+        array = value.detach().cpu().double().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
         if array.ndim not in (2, 3) or 0 in array.shape:
             raise ValueError(f"{name}: expected shape [T, N] or [B, T, N], got {list(array.shape)}")
         array = array.astype(np.float64)
@@ -71,9 +72,10 @@ def skill(prediction: Any, target: Any) -> float:
     """Share that the prediction explains of what the mean of every neuron leaves open.
 
     ``1 - (1 - pVar) / (1 - pVar of the means)`` with the global forms: 0 for the means themselves, 1 for a perfect
-    prediction.
+    prediction; NaN where the means leave nothing open, as when every neuron is constant or there is one time step.
     """
-    return 1.0 - (1.0 - pvar_global(prediction, target)) / (1.0 - pvar_constant_mean(target))
+    left_open = 1.0 - pvar_constant_mean(target)
+    return 1.0 - (1.0 - pvar_global(prediction, target)) / left_open if left_open > 0 else math.nan
 
 
 def pvar_report(prediction: Any, target: Any) -> dict[str, float]:

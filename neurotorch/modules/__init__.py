@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from neurotorch.modules.base import BaseModel, NamedModule, SizedModule
 from neurotorch.modules.layers import (
+    ALIFLayer,
+    ALIFLayerLPF,
     BaseLayer,
     BaseNeuronsLayer,
+    BellecLIFLayer,
     FiringRateLayer,
+    IzhikevichLayer,
     LayerType,
     LayerType2Layer,
     LIFLayer,
@@ -18,6 +22,8 @@ from neurotorch.modules.layers import (
     Linear,
     LinearJtoI,
     LinearRNN,
+    SpyALIFLayer,
+    SpyALIFLayerLPF,
     SpyLIFLayer,
     SpyLIFLayerLPF,
     SpyLILayer,
@@ -25,8 +31,13 @@ from neurotorch.modules.layers import (
     WilsonCowanLayer,
 )
 from neurotorch.modules.spike_funcs import (
+    HeavisideArcTanApprox,
+    HeavisideBoxcarApprox,
+    HeavisideGaussianApprox,
     HeavisidePhiApprox,
     HeavisideSigmoidApprox,
+    HeavisideSuperSpikeApprox,
+    HeavisideTriangleApprox,
     SpikeFunction,
     SpikeFuncType,
     SpikeFuncType2Func,
@@ -38,12 +49,21 @@ if TYPE_CHECKING:
     from neurotorch.modules.wrappers import NamedModuleWrapper, SizedModuleWrapper
 
 __all__ = [
+    "ALIFLayer",
+    "ALIFLayerLPF",
     "BaseLayer",
     "BaseModel",
     "BaseNeuronsLayer",
+    "BellecLIFLayer",
     "FiringRateLayer",
+    "HeavisideArcTanApprox",
+    "HeavisideBoxcarApprox",
+    "HeavisideGaussianApprox",
     "HeavisidePhiApprox",
     "HeavisideSigmoidApprox",
+    "HeavisideSuperSpikeApprox",
+    "HeavisideTriangleApprox",
+    "IzhikevichLayer",
     "LIFLayer",
     "LIFLayerLPF",
     "LILayer",
@@ -61,6 +81,8 @@ __all__ = [
     "SpikeFuncType",
     "SpikeFuncType2Func",
     "SpikeFunction",
+    "SpyALIFLayer",
+    "SpyALIFLayerLPF",
     "SpyLIFLayer",
     "SpyLIFLayerLPF",
     "SpyLILayer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import Any
 
 import torch
@@ -14,6 +15,11 @@ class SpikeFuncType(enum.Enum):
 
     FastSigmoid = 0
     Phi = 1
+    Boxcar = 2
+    Triangle = 3
+    ArcTan = 4
+    SuperSpike = 5
+    Gaussian = 6
 
 
 class SpikeFunction(torch.autograd.Function):
@@ -99,7 +105,128 @@ class HeavisidePhiApprox(SpikeFunction):
         return _surrogate_gradients(ctx, grad_outputs[0], psi, threshold)
 
 
+class HeavisideBoxcarApprox(SpikeFunction):
+    """Rectangular derivative: ``psi = gamma`` where ``|v - threshold| < 1 / (2 gamma)``, exactly 0 elsewhere.
+
+    Its integral is 1, as that of the derivative of a step.
+
+    References
+    ----------
+    Wu, Deng, Li, Zhu & Shi (2018), doi:10.3389/fnins.2018.00331; the width that they call a_1 is 1 / gamma.
+    """
+
+    @staticmethod
+    def pseudo_derivative(inputs: Tensor, threshold: Tensor, gamma: Tensor) -> Tensor:
+        """The derivative psi at these potentials."""
+        return gamma * (gamma * (inputs - threshold).abs() < 0.5).to(inputs.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Gradients of potential and threshold; none of gamma."""
+        v, threshold, gamma = ctx.saved_tensors
+        psi = HeavisideBoxcarApprox.pseudo_derivative(v, threshold, gamma)
+        return _surrogate_gradients(ctx, grad_outputs[0], psi, threshold)
+
+
+class HeavisideTriangleApprox(SpikeFunction):
+    """Triangular derivative: ``psi = gamma max(0, 1 - gamma |v - threshold|)``, exactly 0 from ``1 / gamma`` on.
+
+    Its integral is 1. Unlike that of :class:`HeavisidePhiApprox` its width does not follow the threshold.
+
+    References
+    ----------
+    Esser et al. (2016), doi:10.1073/pnas.1604850113, with gamma 1.
+    """
+
+    @staticmethod
+    def pseudo_derivative(inputs: Tensor, threshold: Tensor, gamma: Tensor) -> Tensor:
+        """The derivative psi at these potentials."""
+        return gamma * torch.relu(1.0 - gamma * (inputs - threshold).abs())
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Gradients of potential and threshold; none of gamma."""
+        v, threshold, gamma = ctx.saved_tensors
+        psi = HeavisideTriangleApprox.pseudo_derivative(v, threshold, gamma)
+        return _surrogate_gradients(ctx, grad_outputs[0], psi, threshold)
+
+
+class HeavisideArcTanApprox(SpikeFunction):
+    """Derivative of ``arctan(pi gamma x) / pi``: ``psi = gamma / (1 + (pi gamma (v - threshold))^2)``.
+
+    Its peak is gamma, its integral 1, and it is zero nowhere.
+
+    References
+    ----------
+    Fang et al. (2021), doi:10.1109/ICCV48922.2021.00266, with gamma 1.
+    """
+
+    @staticmethod
+    def pseudo_derivative(inputs: Tensor, threshold: Tensor, gamma: Tensor) -> Tensor:
+        """The derivative psi at these potentials."""
+        return gamma / (1.0 + (math.pi * gamma * (inputs - threshold)).square())
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Gradients of potential and threshold; none of gamma."""
+        v, threshold, gamma = ctx.saved_tensors
+        psi = HeavisideArcTanApprox.pseudo_derivative(v, threshold, gamma)
+        return _surrogate_gradients(ctx, grad_outputs[0], psi, threshold)
+
+
+class HeavisideSuperSpikeApprox(SpikeFunction):
+    """Derivative of the fast sigmoid ``gamma x / (1 + gamma |x|)``: ``psi = gamma / (gamma |v - threshold| + 1)^2``.
+
+    Its peak is gamma, its integral 2, and it is zero nowhere. :class:`HeavisideSigmoidApprox` has the same shape
+    without the factor gamma, so that its peak is 1.
+
+    References
+    ----------
+    Zenke & Ganguli (2018), SuperSpike, doi:10.1162/neco_a_01086.
+    """
+
+    @staticmethod
+    def pseudo_derivative(inputs: Tensor, threshold: Tensor, gamma: Tensor) -> Tensor:
+        """The derivative psi at these potentials."""
+        return gamma / (gamma * (inputs - threshold).abs() + 1.0).square()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Gradients of potential and threshold; none of gamma."""
+        v, threshold, gamma = ctx.saved_tensors
+        psi = HeavisideSuperSpikeApprox.pseudo_derivative(v, threshold, gamma)
+        return _surrogate_gradients(ctx, grad_outputs[0], psi, threshold)
+
+
+class HeavisideGaussianApprox(SpikeFunction):
+    """Gaussian derivative: ``psi = gamma exp(-pi (gamma (v - threshold))^2)``.
+
+    The normal density with the standard deviation ``1 / (sqrt(2 pi) gamma)``: its peak is gamma, its integral 1.
+
+    References
+    ----------
+    Yin, Corradi & Bohte (2021), doi:10.1038/s42256-021-00397-w: their single Gaussian, not the sum of three.
+    """
+
+    @staticmethod
+    def pseudo_derivative(inputs: Tensor, threshold: Tensor, gamma: Tensor) -> Tensor:
+        """The derivative psi at these potentials."""
+        return gamma * torch.exp(-math.pi * (gamma * (inputs - threshold)).square())
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Gradients of potential and threshold; none of gamma."""
+        v, threshold, gamma = ctx.saved_tensors
+        psi = HeavisideGaussianApprox.pseudo_derivative(v, threshold, gamma)
+        return _surrogate_gradients(ctx, grad_outputs[0], psi, threshold)
+
+
 SpikeFuncType2Func: dict[SpikeFuncType, type[SpikeFunction]] = {
     SpikeFuncType.FastSigmoid: HeavisideSigmoidApprox,
     SpikeFuncType.Phi: HeavisidePhiApprox,
+    SpikeFuncType.Boxcar: HeavisideBoxcarApprox,
+    SpikeFuncType.Triangle: HeavisideTriangleApprox,
+    SpikeFuncType.ArcTan: HeavisideArcTanApprox,
+    SpikeFuncType.SuperSpike: HeavisideSuperSpikeApprox,
+    SpikeFuncType.Gaussian: HeavisideGaussianApprox,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 import warnings
@@ -16,6 +17,7 @@ from neurotorch.learning_algorithms import BPTT, LearningAlgorithm
 from neurotorch.trainers.training_state import CurrentTrainingState
 from neurotorch.transforms import ToTensor
 from neurotorch.transforms.base import move_to
+from neurotorch.utils.arguments import warn_unknown
 
 
 def _as_callbacks(given: Any) -> list[BaseCallback]:
@@ -41,7 +43,7 @@ class Trainer:
     regularization_optimizer
         Optimiser for the regularisers, handed to those that have none.
     metrics : iterable of callable, optional
-        Each takes a data loader and returns a dict or a value.
+        Each takes a data loader and returns a dict or a value; called without gradient, with the model in eval mode.
     callbacks : callback or iterable of callbacks, optional
         The iterable stays as it is; a :class:`~neurotorch.TrainingHistory` is added when there is none.
     device : torch.device, optional
@@ -56,6 +58,17 @@ class Trainer:
     AssertionError
         The model has no such method, or a number is out of range.
     """
+
+    _keywords = (
+        "n_epochs",
+        "lr",
+        "reg_lr",
+        "weight_decay",
+        "batch_size",
+        "exec_metrics_on_train",
+        "desc",
+        "foresight_time_steps",
+    )
 
     def __init__(
         self,
@@ -82,6 +95,7 @@ class Trainer:
             if value is not None:
                 warnings.warn(f"{name}: give it to the learning algorithm", DeprecationWarning, stacklevel=2)
         defaults = {"n_epochs": 1, "lr": 1e-3, "reg_lr": 1e-2, "weight_decay": 0.0, "batch_size": 256}
+        self._warn_unknown(kwargs, Trainer.__init__, stacklevel=4)
         self.kwargs: dict[str, Any] = {**defaults, "exec_metrics_on_train": True, **kwargs}
         assert self.kwargs["batch_size"] > 0, f"batch_size: expected a positive number, got {self.kwargs['batch_size']}"
         self.model = model
@@ -98,14 +112,24 @@ class Trainer:
         self._load_checkpoint_mode: LoadCheckpointMode | None = None
         self._force_overwrite = False
         self.current_training_state = CurrentTrainingState.get_null_state()
-        self.callbacks = CallbacksList([*_as_callbacks(callbacks), *_as_callbacks(regularization)])
+        regularizers = _as_callbacks(regularization)
+        if regularization_optimizer is not None:
+            for regularizer in regularizers:
+                if getattr(regularizer, "optimizer", None) is None:
+                    regularizer.optimizer = regularization_optimizer  # type: ignore[attr-defined]
+        self.callbacks = CallbacksList([*_as_callbacks(callbacks), *regularizers])
         if learning_algorithm is not None:
-            self.callbacks.append(learning_algorithm)
+            if not any(callback is learning_algorithm for callback in self.callbacks):
+                self.callbacks.append(learning_algorithm)
         elif len(self.learning_algorithms) == 0:
             self.callbacks.append(BPTT(optimizer=optimizer, criterion=criterion))
         if len(self.training_histories) == 0:
             self.callbacks.append(TrainingHistory())
         self.sort_callbacks_()
+
+    def _warn_unknown(self, given: Iterable[str], function: Callable[..., Any], stacklevel: int) -> None:
+        known = {*self._keywords, *inspect.signature(function).parameters} - {"self", "kwargs"}
+        warn_unknown(type(self).__name__, given, known, stacklevel=stacklevel)
 
     @property
     def network(self) -> torch.nn.Module:
@@ -236,6 +260,7 @@ class Trainer:
         -------
         TrainingHistory
         """
+        self._warn_unknown(kwargs, Trainer.train, stacklevel=4)
         self.kwargs.update(kwargs)
         self._load_checkpoint_mode = load_checkpoint_mode
         self._force_overwrite = force_overwrite
@@ -260,8 +285,9 @@ class Trainer:
             while self._goes_on():
                 self.callbacks.on_iteration_begin(self)  # type: ignore[attr-defined]
                 self._exec_iteration()
-                shown = {name: self._shown(value) for name, value in self.state.itr_metrics.items()}
-                shown.update(self.callbacks.on_pbar_update(self))
+                # What callbacks show comes first: a narrow terminal cuts the end off.
+                shown = dict(self.callbacks.on_pbar_update(self))
+                shown.update({name: self._shown(value) for name, value in self.state.itr_metrics.items()})
                 self.callbacks.on_iteration_end(self)  # type: ignore[attr-defined]
                 if bar is not None:
                     bar.set_postfix(shown, refresh=False)
@@ -323,7 +349,9 @@ class Trainer:
                 self.update_state_(val_loss=self._exec_epoch(val_loader, is_train=False))
                 self.callbacks.on_validation_end(self)  # type: ignore[attr-defined]
             found["val_loss"] = self.state.val_loss
-        found.update(self._exec_metrics(train_loader, val_loader))
+        self.model.eval()
+        with torch.no_grad():
+            found.update(self._exec_metrics(train_loader, val_loader))
         self.model.train(training)
         self.update_itr_metrics_state_(**found)
 
@@ -375,7 +403,8 @@ class Trainer:
     def _unpack(self, batch: Any) -> tuple[Any, Any, Any]:
         """Inputs, hidden states and targets of a batch, transformed and on the device."""
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-            raise ValueError("train_dataloader: expected batches (x, y) or (x, hidden states, y)")
+            name = "train_dataloader" if self.state.batch_is_train else "val_dataloader"
+            raise ValueError(f"{name}: expected batches (x, y) or (x, hidden states, y), got a {type(batch).__name__}")
         x, y = batch[0], batch[-1]
         hh = None if len(batch) == 2 else batch[1] if len(batch) == 3 else list(batch[1:-1])
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 NATIVE = Path(__file__).parents[1] / "native" / "_build"
-SURROGATES = ["fast_sigmoid", "phi"]
+SURROGATES = ["fast_sigmoid", "phi", "boxcar", "triangle", "arctan", "super_spike", "gaussian"]
 MODELS = ["lif", "spy_lif"]
 
 

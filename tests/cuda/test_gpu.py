@@ -49,7 +49,9 @@ def run(
 @pytest.mark.parametrize("neurons", [1, 33, 522, 1100, 3000])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("recurrent", [False, True], ids=["independent", "recurrent"])
-@pytest.mark.parametrize("surrogate", ["fast_sigmoid", "phi"])
+@pytest.mark.parametrize(
+    "surrogate", ["fast_sigmoid", "phi", "boxcar", "triangle", "arctan", "super_spike", "gaussian"]
+)
 @pytest.mark.parametrize("model", ["lif", "spy_lif"])
 def test_gpu_agrees_with_the_cpu(
     make_case: Any, model: str, surrogate: str, recurrent: bool, dtype: torch.dtype, neurons: int

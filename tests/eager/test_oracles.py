@@ -15,12 +15,18 @@ MODELS = {
     "LI": "li",
     "SpyLI": "spy_li",
     "Linear": "linear",
+    "ALIF": "alif",
+    "SpyALIF": "spy_alif",
+    "ALIFLPF": "alif_lpf",
+    "SpyALIFLPF": "spy_alif_lpf",
+    "BellecLIF": "bellec_lif",
     "WilsonCowan": "wilson_cowan",
     "WilsonCowanCURBD": "wilson_cowan_curbd",
     "LinearRNN": "linear_rnn",
 }
+DEFAULTS = {"bellec_lif": "HeavisidePhiApprox"}
 SURROGATES = {"HeavisideSigmoidApprox": "fast_sigmoid", "HeavisidePhiApprox": "phi"}
-STATE_NAMES = {"v": "V", "i": "I_syn", "phi": "Z_filtered", "z": "Z", "h": "hh"}
+STATE_NAMES = {"v": "V", "i": "I_syn", "phi": "Z_filtered", "a": "a", "z": "Z", "h": "hh"}
 DEFAULT_ACTIVATIONS = {"wilson_cowan": "sigmoid", "wilson_cowan_curbd": "sigmoid"}
 
 
@@ -67,7 +73,7 @@ def test_recorded_layer(name):
         effective(parameters, "recurrent"),
         state or default_state(model, x, meta["output_size"], meta["kwargs"]),
         constants(model, parameters, x, recording.arrays.get("const/lpf_alpha"), meta["kwargs"].get("dt")),
-        SURROGATES[meta["kwargs"].get("spike_func", "HeavisideSigmoidApprox")],
+        SURROGATES[meta["kwargs"].get("spike_func", DEFAULTS.get(model, "HeavisideSigmoidApprox"))],
         meta["kwargs"].get("activation", DEFAULT_ACTIVATIONS.get(model, "identity")),
     )
     tolerance = LAYER_TOLERANCE[x.dtype]
@@ -98,8 +104,15 @@ def test_recorded_layer(name):
                 assert kind == "Reg" or grad is None or not grad.any(), key
 
 
-NETWORKS = ["seq_LI_init_hidden", "seq_SpyLIFLPF_Linear_foresight", "seq_SpyLIF_SpyLI", "seq_two_inputs_two_outputs"]
-NETWORKS += ["seq_WC_Linear_dale_foresight", "seq_WC_single_foresight"]
+NETWORKS = [
+    "seq_LIF_ALIF_LI",
+    "seq_LI_init_hidden",
+    "seq_SpyLIFLPF_Linear_foresight",
+    "seq_SpyLIF_SpyLI",
+    "seq_WC_Linear_dale_foresight",
+    "seq_WC_single_foresight",
+    "seq_two_inputs_two_outputs",
+]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -109,13 +122,15 @@ def test_recorded_network(name):
     groups = [entry if isinstance(entry, list) else [entry] for entry in meta["layers"]]
     roles = ["input_layers", *["hidden_layers"] * (len(groups) - 2), "output_layers"][-len(groups) :]
     layers, states, names, hidden = [], [], [], 0
+    default_names = iter(meta["default_names"])
     grads = recording.group("grad")
     targets = {key: parameters[key.removeprefix("param/")] for key in grads if key.startswith("param/")}
     xs = {f"x/{key}": x for key, x in recording.group("x").items()} or {"x": recording["x"]}
     targets |= {key: x.requires_grad_() for key, x in xs.items() if key in grads}
     for role, group in zip(roles, groups, strict=True):
         for spec in group:
-            prefix = f"{role}.{hidden if role == 'hidden_layers' else spec['kwargs']['name']}."
+            names.append(next(default_names))
+            prefix = f"{role}.{hidden if role == 'hidden_layers' else names[-1]}."
             hidden += role == "hidden_layers"
             own = {key.removeprefix(prefix): p for key, p in parameters.items() if key.startswith(prefix)}
             model, kwargs = MODELS[spec["cls"].replace("Layer", "")], spec["kwargs"]
@@ -123,7 +138,6 @@ def test_recorded_network(name):
             lpf_alpha = own["beta"].double() if model == "spy_lif_lpf" else None  # the default: exp(-dt / tau_mem)
             activation = kwargs.get("activation", DEFAULT_ACTIVATIONS.get(model, "identity"))
             layers.append((model, own, lpf_alpha, activation, kwargs.get("dt")))
-            names.append(spec["kwargs"]["name"])
             given = recording.group(f"h0/{names[-1]}")
             x = next(iter(xs.values()))
             states.append(tuple(given.values()) or default_state(model, x, weight.shape[1], kwargs))

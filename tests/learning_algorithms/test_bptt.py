@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from helpers import GOLDEN
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from neurotorch import BPTT, SequentialRNN, Trainer
+from neurotorch import BPTT, CheckpointManager, SequentialRNN, Trainer
 from neurotorch.callbacks import BaseCallback
 from neurotorch.learning_algorithms.bptt import NonFiniteError
 from neurotorch.modules import layers as layer_classes
@@ -159,3 +160,104 @@ def test_non_finite_loss_names_the_layer_and_leaves_the_weights():
 def test_bad_clip_is_named():
     with pytest.raises(ValueError, match="grad_norm_clip_value"):
         BPTT(grad_norm_clip_value=0.0)
+
+
+def test_finite_gradients_whose_squares_overflow_are_clipped():
+    model, loader = setting()
+    record = Record()
+    huge = lambda pred, y: (pred - y).square().mean() * 1e25  # noqa: E731
+    run(model, loader, BPTT(criterion=huge, grad_norm_clip_value=1.0), record, n_iterations=1)
+    for grads in record.grads:
+        assert math.sqrt(sum(float(g.square().sum()) for g in grads.values())) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_non_finite_gradient_names_the_parameter_and_leaves_the_weights():
+    model, loader = setting()
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    model.get_layer("output_0")._forward_weights.register_hook(lambda grad: grad * math.inf)
+    with pytest.raises(NonFiniteError, match=r"norm of the gradients.*gradients output_layers\.output_0\._forward_wei"):
+        run(model, loader, BPTT())
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name])
+
+
+def test_non_finite_prediction_says_where():
+    model = SequentialRNN([LILayer(4, 3)], device="cpu").build()
+    x, y = torch.rand(2, 12, 4), torch.rand(2, 12, 3)
+    x[1, 7] = math.nan
+    trainer = Trainer(model, predict_method="get_prediction_trace", verbose=False)
+    with pytest.raises(
+        NonFiniteError, match="all parameters are finite; the prediction is not finite from time step 7"
+    ):
+        trainer.train([(x, y)], n_iterations=1)
+
+
+def test_first_of_a_tuple_of_predictions_counts():
+    """A call of a recurrent model returns outputs and hidden states, both dicts."""
+    losses = []
+    for method in ("__call__", "get_prediction_trace"):
+        model, loader = setting()
+        trainer = Trainer(model, predict_method=method, verbose=False)
+        losses.append(trainer.train(loader, n_iterations=2)["train_loss"])
+    assert losses[0] == losses[1]
+
+
+def test_outputs_without_a_target_or_criterion_are_named():
+    pred = {"a": torch.rand(3), "b": torch.rand(3)}
+    with pytest.raises(ValueError, match="y_batch: expected a dict with a target for a, b"):
+        BPTT().apply_criterion(pred, torch.rand(3))
+    criterion = dict.fromkeys("abc", torch.nn.MSELoss())
+    with pytest.raises(AssertionError, match="pred_batch: expected a, b, c, got none for c"):
+        BPTT(criterion=criterion).apply_criterion(pred, torch.rand(3))
+
+
+def test_unknown_argument_warns_with_the_nearest():
+    with pytest.warns(UserWarning, match="BPTT: unknown argument 'param_lr' has no effect; did you mean 'params_lr'"):
+        BPTT(param_lr=1e-2)
+
+
+def rates_of(algorithm, n_iterations, val=None):
+    class Rates(BaseCallback):
+        def on_iteration_begin(self, trainer, **kwargs):
+            seen.append(algorithm.optimizer.param_groups[0]["lr"])
+
+    seen = []
+    model, loader = setting()
+    trainer = Trainer(model, predict_method="get_prediction_trace", callbacks=[algorithm, Rates()], verbose=False)
+    trainer.train(loader, val, n_iterations=n_iterations)
+    return seen
+
+
+def test_schedule_is_stepped_every_iteration():
+    algorithm = BPTT(params_lr=0.1, lr_scheduler=lambda optimizer: StepLR(optimizer, 2, gamma=0.5))
+    assert rates_of(algorithm, 5) == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025])
+
+
+def test_schedule_on_a_plateau_follows_the_loss():
+    make = lambda optimizer: ReduceLROnPlateau(optimizer, patience=0, threshold=10.0, threshold_mode="abs")  # noqa: E731
+    _, loader = setting()
+    for val in (None, loader):
+        assert rates_of(BPTT(params_lr=0.1, lr_scheduler=make), 3, val) == pytest.approx([0.1, 0.1, 0.01])
+
+
+def test_given_schedule_brings_its_optimizer():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    schedule = LambdaLR(torch.optim.SGD([parameter], lr=0.1), lambda k: 1.0)
+    algorithm = BPTT(lr_scheduler=schedule)
+    assert algorithm.optimizer is schedule.optimizer
+    with pytest.raises(ValueError, match="lr_scheduler: expected a schedule of the given optimizer"):
+        BPTT(lr_scheduler=schedule, optimizer=torch.optim.SGD([parameter], lr=0.1))
+
+
+def test_schedule_goes_on_after_a_resume(tmp_path):
+    def weights(folder, *totals):
+        for total in totals:
+            model, loader = setting()
+            algorithm = BPTT(params_lr=0.05, lr_scheduler=lambda optimizer: CosineAnnealingLR(optimizer, 6))
+            run(model, loader, algorithm, CheckpointManager(folder, metric="train_loss"), n_iterations=total)
+        return model.state_dict(), algorithm.optimizer.param_groups[0]["lr"]
+
+    whole, parts = weights(tmp_path / "whole", 6), weights(tmp_path / "parts", 2, 3, 6)
+    assert whole[1] == parts[1] == pytest.approx(0.0)
+    for name, value in whole[0].items():
+        assert torch.equal(value, parts[0][name]), name

@@ -37,6 +37,19 @@ def test_constant_mean_and_skill():
     assert metrics.skill(PREDICTION, TARGET) == pytest.approx(expected)
 
 
+def test_skill_is_nan_where_the_means_leave_nothing_open():
+    """One time step, or constant neurons: the mean of each neuron is the target itself."""
+    for target in (TARGET[:1], np.repeat(TARGET[:1], 4, axis=0)):
+        report = metrics.pvar_report(target + 1.0, target)
+        assert np.isnan(report["skill"])
+        assert report["pvar_constant_mean"] == 1.0
+
+
+def test_half_precision_tensors():
+    half = torch.from_numpy(PREDICTION).bfloat16()
+    assert metrics.pvar_global(half, TARGET) == metrics.pvar_global(half.double(), TARGET)
+
+
 def test_report_of_tensors_with_batch():
     batch = torch.from_numpy(np.stack([PREDICTION, TARGET])).float()
     truth = torch.from_numpy(np.stack([TARGET, TARGET])).float()

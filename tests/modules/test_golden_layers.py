@@ -9,8 +9,25 @@ from helpers import LAYER_TOLERANCE, Recording, assert_near, recordings
 from neurotorch.modules import HeavisidePhiApprox, HeavisideSigmoidApprox
 from neurotorch.modules import layers as layer_classes
 
-LAYERS = ("LIF", "SpyLIF", "LIFLPF", "SpyLIFLPF", "LI", "SpyLI", "Linear")
-LAYERS += ("WilsonCowan", "WilsonCowanCURBD", "FiringRate", "LinearRNN", "LinearJtoI")
+LAYERS = (
+    "LIF",
+    "SpyLIF",
+    "LIFLPF",
+    "SpyLIFLPF",
+    "ALIF",
+    "SpyALIF",
+    "ALIFLPF",
+    "SpyALIFLPF",
+    "BellecLIF",
+    "LI",
+    "SpyLI",
+    "Linear",
+    "LinearJtoI",
+    "LinearRNN",
+    "WilsonCowan",
+    "WilsonCowanCURBD",
+    "FiringRate",
+)
 NAMES = [name for layer in LAYERS for name in recordings(layer)]
 SPIKE_FUNCTIONS = {f.__name__: f for f in (HeavisidePhiApprox, HeavisideSigmoidApprox)}
 

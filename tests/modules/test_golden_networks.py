@@ -9,6 +9,7 @@ from neurotorch.modules.sequential_rnn import SequentialRNN
 from neurotorch.transforms import ReduceMax
 
 NETWORKS = [
+    "seq_LIF_ALIF_LI",
     "seq_LI_init_hidden",
     "seq_LI_memory2",
     "seq_LI_transforms",
@@ -18,7 +19,6 @@ NETWORKS = [
     "seq_WC_single_foresight",
     "seq_two_inputs_two_outputs",
 ]
-LATER_MODELS = ["seq_LIF_ALIF_LI"]
 TRANSFORMS = {None: None, "ReduceMax(dim=1)": ReduceMax(dim=1)}
 TOLERANCE = NETWORK_TOLERANCE[torch.float32]
 
@@ -58,9 +58,7 @@ def gradients(model, x, states):
 
 
 @pytest.mark.parametrize("stepwise", [False, True], ids=["fused", "steps"])
-@pytest.mark.parametrize(
-    "name", [*NETWORKS, *[pytest.param(n, marks=pytest.mark.skip(reason="later model")) for n in LATER_MODELS]]
-)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_matches_recorded_network(name, stepwise):
     recording = Recording(name)
     model = build(recording)
@@ -110,4 +108,4 @@ def test_two_axes_are_one_time_step():
 
 def test_every_recorded_network_is_accounted_for():
     recorded = {path.stem for path in GOLDEN_LAYERS.glob("seq_*.npz")}
-    assert recorded == {*NETWORKS, *LATER_MODELS, "seq_2d_input_quirk"}
+    assert recorded == {*NETWORKS, "seq_2d_input_quirk"}

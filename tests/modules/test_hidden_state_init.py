@@ -7,7 +7,17 @@ from helpers import GOLDEN_LAYERS
 
 import neurotorch as nt
 from neurotorch.modules import layers
-from neurotorch.modules.layers import BaseNeuronsLayer, LIFLayer, LIFLayerLPF, LILayer, Linear, SpyLIFLayer
+from neurotorch.modules.layers import (
+    BaseNeuronsLayer,
+    IzhikevichLayer,
+    LIFLayer,
+    LIFLayerLPF,
+    LILayer,
+    Linear,
+    SpyALIFLayer,
+    SpyALIFLayerLPF,
+    SpyLIFLayer,
+)
 
 with np.load(GOLDEN_LAYERS / "hidden_state_init.npz", allow_pickle=False) as _file:
     ARRAYS = {key: torch.from_numpy(_file[key]) for key in _file.files if key != "meta_json"}
@@ -33,7 +43,8 @@ def test_recorded_states(case, dtype):
 
 def test_every_recorded_class_is_covered():
     missing = {case.partition("/")[0] for case in CASES} - {case.partition("/")[0] for case in KNOWN}
-    assert not missing & {"LIFLayer", "LIFLayerLPF", "SpyLIFLayer", "SpyLIFLayerLPF", "LILayer", "SpyLILayer"}
+    spiking = {f"{name}Layer{end}" for name in ("LIF", "SpyLIF", "ALIF", "SpyALIF") for end in ("", "LPF")}
+    assert not missing & {*spiking, "BellecLIFLayer", "LILayer", "SpyLILayer"}
 
 
 @pytest.mark.parametrize("cls", [LIFLayer, SpyLIFLayer, LILayer])
@@ -72,8 +83,56 @@ def test_inputs_stay_in_the_graph():
     torch.testing.assert_close(grad[:, 0], expected.expand(2, 4))
 
 
+@pytest.mark.parametrize("cls", [SpyALIFLayer, SpyALIFLayerLPF])
+def test_initial_adaptation_of_spy_alif(cls):
+    """Drawn after potential and current, so that these are SpyLIF's for the same seed."""
+    x = torch.rand(2, 4)
+    for mode in ("random", "inputs"):
+        kwargs = {"hh_init": mode, "hh_init_seed": 3, "threshold": 0.5, "device": "cpu"}
+        layer = cls(4, 4, tau_a=0.01, **kwargs).build()
+        state = dict(zip(layer.state_names, layer.create_empty_state(2, inputs=x), strict=True))
+        v, i_syn, z = SpyLIFLayer(4, 4, **kwargs).build().create_empty_state(2, inputs=x)
+        assert torch.equal(state["V"], v)
+        assert torch.equal(state["I_syn"], i_syn)
+        assert torch.equal(state["Z"], z)
+        generator = torch.Generator().manual_seed(3)
+        *_, third = (torch.rand(2, 4, generator=generator) for _ in range(3))
+        torch.testing.assert_close(state["a"], third if mode == "random" else np.exp(-0.1) * third * 0.5 + x)
+        if "Z_filtered" in state:
+            assert torch.equal(state["Z_filtered"], z)
+
+
+def test_izhikevich_starts_at_rest():
+    layer = IzhikevichLayer(3, 4, v_rest=np.array([-60.0, -61.0, -62.0, -63.0]), device="cpu").build()
+    state = layer.create_empty_state(2)
+    assert torch.equal(state[0], layer.v_rest.expand(2, 4))
+    assert not state[1].any()
+    assert not state[2].any()
+    assert all(s.is_leaf and s.requires_grad for s in state)
+    out, traces = layer.forward_sequence(torch.zeros(2, 5, 3), trace=True)
+    assert torch.equal(traces[0], layer.v_rest.expand(2, 5, 4))
+    assert not out.any()
+
+
+def test_izhikevich_starts_between_rest_and_threshold_or_from_the_inputs():
+    layer = IzhikevichLayer(3, 200, hh_init="random", hh_init_seed=1, device="cpu").build()
+    v, u, z = layer.create_empty_state(4)
+    assert -60 <= v.min() < -59
+    assert -41 < v.max() <= -40
+    assert not u.any()
+    assert not z.any()
+    narrow = IzhikevichLayer(3, 200, hh_init="random", hh_init_mu=-70.0, hh_init_std=1.0, device="cpu").build()
+    assert -70 <= narrow.create_empty_state(4)[0].min() < narrow.create_empty_state(4)[0].max() <= -69
+    x = torch.randn(2, 3)
+    v, u, z = IzhikevichLayer(3, 3, hh_init="inputs", device="cpu").build().create_empty_state(2, inputs=x)
+    assert torch.equal(v, x)
+    assert not u.any()
+    assert not z.any()
+
+
 def test_inputs_need_as_many_features_as_neurons():
-    for layer in (LIFLayer(3, 4, hh_init="inputs", device="cpu"), SpyLIFLayer(3, 4, hh_init="inputs", device="cpu")):
+    for cls in (LIFLayer, SpyLIFLayer, SpyALIFLayer, IzhikevichLayer):
+        layer = cls(3, 4, hh_init="inputs", device="cpu")
         with pytest.raises(AssertionError, match="inputs"):
             layer(torch.zeros(2, 3))
         with pytest.raises(AssertionError, match="inputs"):

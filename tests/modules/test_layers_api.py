@@ -3,6 +3,8 @@
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -13,21 +15,38 @@ from helpers import GOLDEN_LAYERS
 import neurotorch as nt
 from neurotorch.modules import layers
 from neurotorch.modules.layers import (
+    ALIFLayer,
+    ALIFLayerLPF,
     BaseLayer,
     BaseNeuronsLayer,
+    BellecLIFLayer,
+    IzhikevichLayer,
     LayerType,
     LayerType2Layer,
     LIFLayer,
     LIFLayerLPF,
     LILayer,
     Linear,
+    SpyALIFLayer,
+    SpyALIFLayerLPF,
     SpyLIFLayer,
     SpyLIFLayerLPF,
     SpyLILayer,
 )
 from neurotorch.utils import ConnectivityConvention
 
-SPIKING = [LIFLayer, SpyLIFLayer, LIFLayerLPF, SpyLIFLayerLPF]
+SPIKING = [
+    LIFLayer,
+    SpyLIFLayer,
+    LIFLayerLPF,
+    SpyLIFLayerLPF,
+    ALIFLayer,
+    SpyALIFLayer,
+    ALIFLayerLPF,
+    SpyALIFLayerLPF,
+    BellecLIFLayer,
+    IzhikevichLayer,
+]
 READOUTS = [LILayer, SpyLILayer, Linear]
 ALL = SPIKING + READOUTS
 CONNECTIONS = ["_forward_weights", "_forward_sign", "_recurrent_weights", "rec_mask", "_recurrent_sign"]
@@ -45,6 +64,12 @@ POSITIONS = {
     SpyLIFLayer: "input_size output_size name use_recurrent_connection use_rec_eye_mask dt device",
     LIFLayerLPF: "input_size output_size name use_recurrent_connection use_rec_eye_mask dt device",
     SpyLIFLayerLPF: "input_size output_size name use_recurrent_connection use_rec_eye_mask dt device",
+    ALIFLayer: "input_size output_size name use_recurrent_connection use_rec_eye_mask spike_func dt device",
+    BellecLIFLayer: "input_size output_size name use_recurrent_connection use_rec_eye_mask spike_func dt device",
+    IzhikevichLayer: "input_size output_size name use_recurrent_connection use_rec_eye_mask spike_func dt device",
+    SpyALIFLayer: "input_size output_size name use_recurrent_connection use_rec_eye_mask dt device",
+    ALIFLayerLPF: "input_size output_size name use_recurrent_connection use_rec_eye_mask dt device",
+    SpyALIFLayerLPF: "input_size output_size name use_recurrent_connection use_rec_eye_mask dt device",
     LILayer: "input_size output_size name dt device",
     SpyLILayer: "input_size output_size name dt device",
     Linear: "input_size output_size name device",
@@ -67,6 +92,16 @@ def test_positional_arguments_have_the_order_of_the_reference(cls):
         (LIFLayerLPF, {"tau_m": 0.02, "lpf_alpha": np.exp(-0.1)}),
         (SpyLIFLayer, {"tau_syn": 0.01, "tau_mem": 0.02}),
         (SpyLIFLayerLPF, {"tau_syn": 0.01, "tau_mem": 0.02, "lpf_alpha": np.exp(-0.1)}),
+        (
+            ALIFLayer,
+            {"tau_m": 0.04, "tau_a": 0.4, "beta": 1.6, "learn_beta": False, "threshold": 1.0, "gamma": 100.0},
+        ),
+        (ALIFLayerLPF, {"tau_m": 0.04, "tau_a": 0.4, "lpf_alpha": np.exp(-0.05)}),
+        (SpyALIFLayer, {"tau_syn": 0.01, "tau_mem": 0.02, "tau_a": 0.4, "kappa": 1.6, "learn_kappa": False}),
+        (SpyALIFLayerLPF, {"tau_a": 0.4, "kappa": 1.6, "gamma": 100.0, "lpf_alpha": np.exp(-0.1)}),
+        (BellecLIFLayer, {"tau_m": 0.02, "threshold": 1.0, "gamma": 1.0}),
+        (IzhikevichLayer, {"C": 100.0, "v_rest": -60.0, "v_th": -40.0, "k": 0.7, "a": 0.03, "b": -2.0, "c": -50.0}),
+        (IzhikevichLayer, {"d": 100.0, "v_peak": 35.0, "gamma": 1.0, "spikes_regularization_factor": 0.0}),
         (LILayer, {"tau_out": 0.02, "kappa": np.exp(-0.1), "learn_kappa": False, "use_bias": True}),
         (SpyLILayer, {"alpha": np.exp(-0.2), "beta": np.exp(-0.1), "use_bias": False, "activation": "identity"}),
         (LILayer, {"hh_init": "zeros", "force_dale_law": False, "regularize": False, "freeze_weights": False}),
@@ -97,6 +132,9 @@ def test_time_constants_of_the_low_pass_filter():
     assert LIFLayerLPF(4, 5, tau_mem=0.005).lpf_alpha == pytest.approx(np.exp(-0.2))
     assert LIFLayerLPF(4, 5, lpf_alpha=0.3).lpf_alpha == 0.3
     assert SpyLIFLayerLPF(4, 5, tau_mem=0.005).lpf_alpha == pytest.approx(np.exp(-0.2))
+    assert ALIFLayerLPF(4, 5, tau_m=0.005).lpf_alpha == pytest.approx(np.exp(-0.2))
+    assert ALIFLayerLPF(4, 5, tau_mem=0.005, tau_m=0.1).lpf_alpha == pytest.approx(np.exp(-0.2))
+    assert SpyALIFLayerLPF(4, 5, tau_mem=0.005).lpf_alpha == pytest.approx(np.exp(-0.2))
 
 
 @pytest.mark.parametrize("cls", READOUTS)
@@ -124,6 +162,7 @@ def test_layer_types():
     for name in ("LIF", "LayerType.LIF", LayerType.LIF):
         assert LayerType.from_str(name) is LayerType.LIF
     assert LayerType.from_str("unknown") is None
+    assert LayerType2Layer.keys() == set(LayerType)
     for kind, cls in LayerType2Layer.items():
         assert cls.__name__ == f"{kind.name}Layer"
 
@@ -139,6 +178,20 @@ def test_layer_types():
         (LIFLayerLPF, {"force_dale_law": True}, " ".join(["alpha threshold gamma", *CONNECTIONS])),
         (SpyLIFLayer, {"force_dale_law": True}, " ".join(["alpha beta threshold gamma", *CONNECTIONS])),
         (SpyLIFLayerLPF, {}, "alpha beta threshold gamma _forward_weights _recurrent_weights rec_mask"),
+        (ALIFLayer, {"force_dale_law": True}, " ".join(["alpha threshold gamma beta rho", *CONNECTIONS])),
+        (ALIFLayerLPF, {}, "alpha threshold gamma beta rho _forward_weights _recurrent_weights rec_mask"),
+        (SpyALIFLayer, {"use_recurrent_connection": False}, "alpha beta threshold gamma kappa rho _forward_weights"),
+        (
+            SpyALIFLayerLPF,
+            {"force_dale_law": True},
+            " ".join(["alpha beta threshold gamma kappa rho", *CONNECTIONS]),
+        ),
+        (BellecLIFLayer, {}, "alpha threshold gamma _forward_weights _recurrent_weights rec_mask"),
+        (
+            IzhikevichLayer,
+            {},
+            "C v_rest v_th k a b c d v_peak gamma _forward_weights _recurrent_weights rec_mask",
+        ),
         (LILayer, {}, "kappa bias_weights _forward_weights"),
         (LILayer, {"use_bias": False, "force_dale_law": True}, "kappa _forward_weights _forward_sign"),
         (SpyLILayer, {"use_bias": True}, "alpha beta _forward_weights bias_weights"),
@@ -219,7 +272,15 @@ def test_sizes_may_come_from_the_first_input(cls):
 
 
 @pytest.mark.parametrize(
-    ("cls", "std_f", "std_r"), [(LIFLayer, 2 / 700, 1 / 400), (SpyLIFLayer, 0.04 / 300, 0.04 / 400)]
+    ("cls", "std_f", "std_r"),
+    [
+        (LIFLayer, 2 / 700, 1 / 400),
+        (SpyLIFLayer, 0.04 / 300, 0.04 / 400),
+        (ALIFLayerLPF, 2 / 700, 1 / 400),
+        (SpyALIFLayer, 0.04 / 300, 0.04 / 400),
+        (BellecLIFLayer, 2 / 700, 1 / 400),
+        (IzhikevichLayer, 2 / 700 * 2000**2, 1 / 400 * 2000**2),  # 100 pF (-40 mV + 60 mV) / 1 ms = 2000 pA
+    ],
 )
 @pytest.mark.parametrize("dale", [False, True])
 @pytest.mark.parametrize("sign", [None, 0.3, "array"])
@@ -303,6 +364,87 @@ def test_assigning_stores_raw_values(kind):
         assert before.requires_grad
 
 
+# Constants of the spiking layers
+
+
+@pytest.mark.parametrize("cls", SPIKING)
+def test_import_paths_of_the_reference(cls):
+    module = layers.spiking_lpf if cls.__name__.endswith("LPF") else layers.spiking
+    for place in (nt, nt.modules, layers, module):
+        assert getattr(place, cls.__name__) is cls
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"), [(ALIFLayer, "beta"), (ALIFLayerLPF, "beta"), (SpyALIFLayer, "kappa"), (SpyALIFLayerLPF, "kappa")]
+)
+def test_adaptation_strength_can_be_learned(cls, name):
+    layer = make(cls, **{f"learn_{name}": True, name: 0.5}, gamma=5.0, freeze_weights=True)
+    assert [key for key, p in layer.named_parameters() if p.requires_grad] == [name]
+    layer(torch.randn(2, 30, 4) * 20)[0].sum().backward()
+    assert getattr(layer, name).grad < 0  # a stronger adaptation has fewer spikes
+    layer.freeze_weights = False
+    assert not layer.rho.requires_grad
+    fixed = make(cls)
+    assert not getattr(fixed, name).requires_grad
+    assert float(getattr(fixed, name)) == np.float32(1.6)
+
+
+def test_constants_of_the_adaptive_layers():
+    layer = make(ALIFLayer, dt=0.002, tau_a=0.1)
+    assert float(layer.rho) == np.float32(np.exp(-0.02))
+    assert float(layer.alpha) == np.float32(np.exp(-0.05))
+    spy = make(SpyALIFLayer, tau_syn=0.01, tau_mem=0.02, tau_a=0.05)
+    assert [float(c) for c in (spy.alpha, spy.beta, spy.rho)] == [np.float32(np.exp(-x)) for x in (0.1, 0.05, 0.02)]
+    assert make(ALIFLayer, beta=np.full(5, 0.2)).beta.shape == (5,)
+
+
+def test_adaptation_makes_regular_input_spike_less_and_less():
+    x = torch.ones(1, 400, 1)
+    kwargs = {"forward_weights": [[0.3]], "use_recurrent_connection": False, "device": "cpu"}
+    z = ALIFLayer(1, 1, beta=0.3, **kwargs).build()(x)[0].flatten()
+    intervals = z.nonzero().flatten().diff()
+    assert len(intervals) > 3
+    assert intervals[0] < intervals[-1]
+
+
+def test_bellec_lif_has_its_own_defaults():
+    layer = make(BellecLIFLayer)
+    assert layer.spike_func is nt.modules.HeavisidePhiApprox
+    assert torch.equal(layer.rec_mask, 1 - torch.eye(5))
+    assert isinstance(layer, LIFLayer)
+    assert torch.equal(make(BellecLIFLayer, use_rec_eye_mask=False).rec_mask, torch.ones(5, 5))
+
+
+def test_izhikevich_takes_seconds_and_has_milliseconds_inside():
+    weights = {"forward_weights": [[100.0]], "use_recurrent_connection": False, "device": "cpu"}
+    coarse, fine = (IzhikevichLayer(1, 1, dt=dt, **weights).build() for dt in (1e-3, 2.5e-4))
+    rates = [layer(torch.ones(1, n, 1))[0].sum().item() for layer, n in ((coarse, 1000), (fine, 4000))]
+    assert 8 <= rates[0] <= 20
+    assert abs(rates[0] - rates[1]) <= 2
+    expected, _ = nt.functional.izhikevich(torch.full((1, 1000, 1), 100.0))
+    assert torch.equal(coarse(torch.ones(1, 1000, 1))[0], expected)
+
+
+def test_izhikevich_learns_from_rest():
+    """From rest a forward pass without spikes still has a gradient, with the default surrogate and weights."""
+    layer = make(IzhikevichLayer, 20, 30)
+    out, _ = layer((torch.rand(4, 60, 20) < 0.1).float())
+    assert out.any()
+    out.sum().backward()
+    assert layer._forward_weights.grad.any()
+    assert layer._recurrent_weights.grad.any()
+
+
+@pytest.mark.parametrize("cls", SPIKING)
+def test_every_surrogate_reaches_the_operator(cls):
+    for kind, function in nt.modules.SpikeFuncType2Func.items():
+        layer = make(cls, spike_func=kind)
+        assert layer.spike_func is function
+        assert layer.fused_call().surrogate == layer._surrogate
+        assert layer.fused_reason() is None
+    assert {make(cls, spike_func=kind)._surrogate for kind in nt.modules.SpikeFuncType} == set(nt.functional.SURROGATES)
+
+
 # Dale's law
 
 
@@ -311,7 +453,10 @@ def test_recorded_dale_initialisation():
         arrays = {key: torch.from_numpy(file[key]) for key in file.files if key != "meta_json"}
     given = {"forward_weights": arrays["W"], "recurrent_weights": arrays["R"]}
     signs = {key: arrays[key] for key in ("forward_sign", "recurrent_sign")}
-    for cls in (LIFLayer, SpyLIFLayer, layers.LinearRNN):
+    recorded = {key.partition("/")[0] for key in arrays if "Layer/" in key}
+    spiking = [cls for cls in SPIKING if cls.__name__ in recorded]
+    assert {LIFLayer, SpyLIFLayer} <= set(spiking)
+    for cls in [*spiking, layers.LinearRNN]:
         layer = make(cls, force_dale_law=True, **given, **signs)
         start = f"{cls.__name__}/signs"
         torch.testing.assert_close(layer._forward_weights.data, arrays[f"{start}/_forward_weights"])
@@ -788,3 +933,18 @@ def test_exports():
     assert "SequentialRNN" in dir(nt)
     with pytest.raises(AttributeError, match="nothing"):
         _ = nt.nothing
+
+
+def test_import_needs_torch_and_numpy_only():
+    """What the extras install is looked for when it is used, never on import."""
+    program = """
+import sys
+for name in ("h5py", "matplotlib", "PIL", "pooch", "scipy", "sklearn", "torchmetrics", "torchvision", "tqdm"):
+    sys.modules[name] = None
+import neurotorch
+from neurotorch import callbacks, functional, learning_algorithms, metrics, modules, trainers, transforms
+print(neurotorch.__version__, neurotorch.Trainer.__name__, neurotorch.SequentialRNN.__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [nt.__version__, "Trainer", "SequentialRNN"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from neurotorch.modules.layers import LIFLayer, LILayer, Linear, SpyLIFLayer
+from neurotorch.modules.layers import IzhikevichLayer, LIFLayer, LILayer, Linear, SpyALIFLayerLPF, SpyLIFLayer
 from neurotorch.modules.sequential_rnn import SequentialRNN
 from neurotorch.modules.spike_funcs import SpikeFunction
 
@@ -143,9 +143,11 @@ class Counting(LIFLayer):
     ("layer", "reason"),
     [
         (LIFLayer(3, 5, name="a", spike_func=Straight), "the spike function Straight runs in Python"),
+        (SpyALIFLayerLPF(3, 5, name="a", spike_func=Straight), "the spike function Straight runs in Python"),
+        (IzhikevichLayer(3, 5, name="a", spike_func=Straight), "the spike function Straight runs in Python"),
         (Counting(3, 5, name="a", regularize=True), "Counting defines its own update_regularization_loss"),
     ],
-    ids=["spike function", "regularisation"],
+    ids=["lif", "spy_alif_lpf", "izhikevich", "regularisation"],
 )
 @pytest.mark.parametrize("foresight", [0, 4])
 def test_python_parts_of_a_layer_are_reported(layer, reason, foresight):

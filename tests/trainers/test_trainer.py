@@ -141,6 +141,40 @@ def test_regularization_becomes_a_callback():
     assert "on_optimization_begin" in log.seen
 
 
+def test_regularization_optimizer_goes_to_regularisers_without_one():
+    model, _ = setting()
+    optimizer, other = (torch.optim.SGD(model.parameters(), lr=lr) for lr in (0.1, 0.2))
+    bare, owning = Log(), Log()
+    owning.optimizer = other
+    make_trainer(model, regularization=[bare, owning], regularization_optimizer=optimizer)
+    assert bare.optimizer is optimizer
+    assert owning.optimizer is other
+
+
+def test_learning_algorithm_given_twice_acts_once():
+    model, _ = setting()
+    algorithm = BPTT()
+    trainer = make_trainer(model, algorithm, learning_algorithm=algorithm)
+    assert [c for c in trainer.callbacks if c is algorithm] == [algorithm]
+
+
+def test_metrics_run_in_eval_mode_without_gradient():
+    model, data = setting()
+    seen = []
+    look = lambda loader: seen.append((model.training, torch.is_grad_enabled())) or 0.0  # noqa: E731
+    make_trainer(model, metrics=[look]).train(DataLoader(data, batch_size=6), n_iterations=1)
+    assert seen == [(False, False)]
+    assert model.training
+
+
+def test_unknown_arguments_warn_with_the_nearest():
+    model, data = setting()
+    with pytest.warns(UserWarning, match="Trainer: unknown argument 'metric' has no effect; did you mean 'metrics'"):
+        trainer = make_trainer(model, metric=[])
+    with pytest.warns(UserWarning, match="'n_iteration' has no effect; did you mean 'n_iterations'"):
+        trainer.train(DataLoader(data, batch_size=6), n_iterations=1, n_iteration=5)
+
+
 def test_deprecated_arguments_warn_and_work():
     model, data = setting()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -155,8 +189,11 @@ def test_bad_arguments_are_named():
     model, _ = setting()
     with pytest.raises(AssertionError, match="predict_method.*'guess'"):
         Trainer(model, predict_method="guess")
-    with pytest.raises(ValueError, match="train_dataloader"):
+    with pytest.raises(ValueError, match="train_dataloader.*got a Tensor"):
         make_trainer(model).train([torch.rand(2, 3, 4)], n_iterations=1)
+    good = (torch.rand(2, 3, 4), torch.rand(2, 3, 3))
+    with pytest.raises(ValueError, match="val_dataloader"):
+        make_trainer(model).train([good], [torch.rand(2, 3, 4)], n_iterations=1)
     with pytest.raises(ValueError, match="two are named"):
         CallbacksList([Log(name="a"), Log(name="a")])
     with pytest.raises(AssertionError, match="unknown fields"):

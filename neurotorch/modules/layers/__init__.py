@@ -7,14 +7,25 @@ import enum
 from neurotorch.modules.layers.base import BaseLayer, BaseNeuronsLayer
 from neurotorch.modules.layers.classical import Linear, LinearJtoI, LinearRNN
 from neurotorch.modules.layers.leaky_integrate import LILayer, SpyLILayer
-from neurotorch.modules.layers.spiking import LIFLayer, SpyLIFLayer
-from neurotorch.modules.layers.spiking_lpf import LIFLayerLPF, SpyLIFLayerLPF
+from neurotorch.modules.layers.spiking import (
+    ALIFLayer,
+    BellecLIFLayer,
+    IzhikevichLayer,
+    LIFLayer,
+    SpyALIFLayer,
+    SpyLIFLayer,
+)
+from neurotorch.modules.layers.spiking_lpf import ALIFLayerLPF, LIFLayerLPF, SpyALIFLayerLPF, SpyLIFLayerLPF
 from neurotorch.modules.layers.wilson_cowan import FiringRateLayer, WilsonCowanCURBDLayer, WilsonCowanLayer
 
 __all__ = [
+    "ALIFLayer",
+    "ALIFLayerLPF",
     "BaseLayer",
     "BaseNeuronsLayer",
+    "BellecLIFLayer",
     "FiringRateLayer",
+    "IzhikevichLayer",
     "LIFLayer",
     "LIFLayerLPF",
     "LILayer",
@@ -23,6 +34,8 @@ __all__ = [
     "Linear",
     "LinearJtoI",
     "LinearRNN",
+    "SpyALIFLayer",
+    "SpyALIFLayerLPF",
     "SpyLIFLayer",
     "SpyLIFLayerLPF",
     "SpyLILayer",
@@ -52,7 +65,10 @@ class LayerType(enum.Enum):
 
 LayerType2Layer: dict[LayerType, type[BaseNeuronsLayer]] = {
     LayerType.LIF: LIFLayer,
+    LayerType.ALIF: ALIFLayer,
+    LayerType.Izhikevich: IzhikevichLayer,
     LayerType.LI: LILayer,
     LayerType.SpyLIF: SpyLIFLayer,
     LayerType.SpyLI: SpyLILayer,
+    LayerType.SpyALIF: SpyALIFLayer,
 }

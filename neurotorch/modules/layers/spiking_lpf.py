@@ -10,7 +10,8 @@ from torch import Tensor
 
 from neurotorch.dimension import SizeTypes
 from neurotorch.modules.layers._base_layer import State
-from neurotorch.modules.layers.spiking import LIFLayer, SpikingLayer, SpyLIFLayer, decay
+from neurotorch.modules.layers._spiking import SpikingLayer, decay
+from neurotorch.modules.layers.spiking import ALIFLayer, LIFLayer, SpyALIFLayer, SpyLIFLayer
 from neurotorch.modules.spike_funcs import HeavisideSigmoidApprox, SpikeFunction, SpikeFuncType
 
 
@@ -95,6 +96,55 @@ class LIFLayerLPF(LowPass, LIFLayer):
         self.lpf_alpha = float(self.kwargs["lpf_alpha"])
 
 
+class ALIFLayerLPF(LowPass, ALIFLayer):
+    """:class:`ALIFLayer` with low-pass filtered spikes as output, and the state ``(V, a, Z_filtered, Z)``.
+
+    Parameters
+    ----------
+    spike_func
+        See :class:`ALIFLayer`.
+    tau_mem : float
+        Time constant of the filter in seconds, by default ``tau_m``.
+    lpf_alpha : float
+        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. Not kept in checkpoints.
+    input_size, output_size, name, use_recurrent_connection, use_rec_eye_mask, dt, device, **kwargs
+        See :class:`ALIFLayer`.
+    """
+
+    model = "alif_lpf"
+    state_names = ("V", "a", "Z_filtered", "Z")
+
+    def __init__(
+        self,
+        input_size: SizeTypes | None = None,
+        output_size: SizeTypes | None = None,
+        name: str | None = None,
+        use_recurrent_connection: bool = True,
+        use_rec_eye_mask: bool = False,
+        dt: float = 1e-3,
+        device: torch.device | str | None = None,
+        *,
+        spike_func: type[SpikeFunction] | SpikeFuncType = HeavisideSigmoidApprox,
+        tau_mem: float | None = None,
+        lpf_alpha: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_size,
+            output_size,
+            name,
+            use_recurrent_connection,
+            use_rec_eye_mask,
+            spike_func,
+            dt,
+            device,
+            tau_mem=tau_mem,
+            lpf_alpha=lpf_alpha,
+            **kwargs,
+        )
+        self.lpf_alpha = float(self.kwargs["lpf_alpha"])
+
+
 class SpyLIFLayerLPF(LowPass, SpyLIFLayer):
     """:class:`SpyLIFLayer` with low-pass filtered spikes as output, and the state ``(V, I_syn, Z_filtered, Z)``.
 
@@ -108,6 +158,47 @@ class SpyLIFLayerLPF(LowPass, SpyLIFLayer):
 
     model = "spy_lif_lpf"
     state_names = ("V", "I_syn", "Z_filtered", "Z")
+
+    def __init__(
+        self,
+        input_size: SizeTypes | None = None,
+        output_size: SizeTypes | None = None,
+        name: str | None = None,
+        use_recurrent_connection: bool = True,
+        use_rec_eye_mask: bool = False,
+        dt: float = 1e-3,
+        device: torch.device | str | None = None,
+        *,
+        lpf_alpha: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_size,
+            output_size,
+            name,
+            use_recurrent_connection,
+            use_rec_eye_mask,
+            dt,
+            device,
+            lpf_alpha=lpf_alpha,
+            **kwargs,
+        )
+        self.lpf_alpha = float(self.kwargs["lpf_alpha"])
+
+
+class SpyALIFLayerLPF(LowPass, SpyALIFLayer):
+    """:class:`SpyALIFLayer` with low-pass filtered spikes as output, and the state ``(V, I_syn, a, Z_filtered, Z)``.
+
+    Parameters
+    ----------
+    lpf_alpha : float
+        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. Not kept in checkpoints.
+    input_size, output_size, name, use_recurrent_connection, use_rec_eye_mask, dt, device, **kwargs
+        See :class:`SpyALIFLayer`.
+    """
+
+    model = "spy_alif_lpf"
+    state_names = ("V", "I_syn", "a", "Z_filtered", "Z")
 
     def __init__(
         self,

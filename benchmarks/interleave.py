@@ -1,0 +1,120 @@
+"""Times candidates side by side: every round runs each of them once, and ratios are taken within rounds.
+
+Load from elsewhere on the machine then slows all candidates of a round alike, and the ratio stays.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured case: times in milliseconds, ratios of each other candidate to ours."""
+
+    workload: str
+    part: str
+    threads: int
+    rounds: int
+    rate: float
+    milliseconds: dict[str, float]
+    ratio: dict[str, float]
+    ratio_low: dict[str, float]
+    ratio_high: dict[str, float]
+    target: dict[str, float]
+
+    def reached(self) -> bool | None:
+        """Whether the median ratios reach the targets; None without a target."""
+        known = {name: value for name, value in self.target.items() if name in self.ratio}
+        return all(self.ratio[name] >= value for name, value in known.items()) if known else None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def interleave(
+    candidates: Mapping[str, Callable[[], Any]], seconds: float, max_rounds: int = 60
+) -> dict[str, list[float]]:
+    """Seconds of every candidate in every round, after one round that does not count. At least five rounds."""
+    names = list(candidates)
+    for name in names:
+        candidates[name]()
+    times: dict[str, list[float]] = {name: [] for name in names}
+    started, done = time.perf_counter(), 0
+    while done < 5 or (time.perf_counter() - started < seconds and done < max_rounds):
+        # Another one begins each round, so that none always runs on a warm or a cold cache.
+        for name in names[done % len(names) :] + names[: done % len(names)]:
+            begin = time.perf_counter()
+            candidates[name]()
+            times[name].append(time.perf_counter() - begin)
+        done += 1
+    return times
+
+
+def summarise(
+    workload: str, part: str, threads: int, rate: float, times: dict[str, list[float]], target: dict[str, float]
+) -> Row:
+    """Median times and the quartiles of the ratios."""
+    ratios = {
+        name: [other / own for other, own in zip(values, times["ours"], strict=True)]
+        for name, values in times.items()
+        if name != "ours"
+    }
+    quartiles = {name: statistics.quantiles(values, n=4) for name, values in ratios.items()}
+    return Row(
+        workload,
+        part,
+        threads,
+        len(times["ours"]),
+        round(rate, 4),
+        {name: round(1e3 * statistics.median(values), 3) for name, values in times.items()},
+        {name: round(statistics.median(values), 2) for name, values in ratios.items()},
+        {name: round(q[0], 2) for name, q in quartiles.items()},
+        {name: round(q[2], 2) for name, q in quartiles.items()},
+        target,
+    )
+
+
+def hardware() -> str:
+    """Processor, number of processors, torch and the instruction set in use."""
+    from neurotorch import _library
+
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        named = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = named[0] if named else model
+    return f"{model}, {os.cpu_count()} processors, torch {torch.__version__}, kernels {_library.build_info()['isa']}"
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown, one line per row."""
+    lines = [
+        "| workload | part | threads | rate | ours, ms | loop / ours | compiled / ours | target |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        cells = []
+        for name in ("loop", "compiled"):
+            spread = (
+                f"{row.ratio[name]:.1f} ({row.ratio_low[name]:.1f}-{row.ratio_high[name]:.1f})"
+                if name in row.ratio
+                else "-"
+            )
+            cells.append(spread)
+        wanted = ", ".join(f"{value:g}x {name}" for name, value in row.target.items()) or "-"
+        reached = {True: ": reached", False: ": not reached", None: ""}[row.reached()]
+        lines.append(
+            f"| {row.workload} | {row.part} | {row.threads} | {row.rate:.1%} | {row.milliseconds['ours']:.2f} | "
+            f"{cells[0]} | {cells[1]} | {wanted}{reached} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,76 @@
+"""Our operators beside a plain PyTorch loop and a compiled one; results are compared before anything is timed.
+
+Workloads a to d are described in ``workloads.py``. Targets are ratios to the candidate named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from interleave import interleave, summarise
+from workloads import Workload, feed_forward, forget_compiled, mnist, recurrent, zebrafish
+
+# torch's compiler warns in many places; in the benchmarks that is no error.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+class Case(NamedTuple):
+    """A workload, which candidates it has besides ours and the loop, and the targets of forward and of both passes."""
+
+    make: Callable[..., Workload]
+    forward: dict[str, float]
+    both: dict[str, float]
+    compiled: bool = True
+
+
+CASES = {
+    "a T=100": Case(partial(feed_forward, 100), {"compiled": 2.0}, {"compiled": 3.5, "loop": 8.0}),
+    "a T=500": Case(partial(feed_forward, 500), {"compiled": 2.0}, {"compiled": 3.5, "loop": 8.0}),
+    "b N=128 B=1": Case(partial(recurrent, 128, 1), {"compiled": 6.0}, {"compiled": 6.0}),
+    "b N=512 B=1": Case(partial(recurrent, 512, 1), {"compiled": 6.0}, {"compiled": 6.0}),
+    "b N=512 B=1 T=500": Case(partial(recurrent, 512, 1, 500), {"loop": 6.0}, {"loop": 10.0}, compiled=False),
+    "b N=128 B=32": Case(partial(recurrent, 128, 32), {"compiled": 6.0}, {"compiled": 4.0}),
+    "b N=512 B=32": Case(partial(recurrent, 512, 32), {"compiled": 6.0}, {"compiled": 4.0}),
+    "b N=512 B=32 20%": Case(partial(recurrent, 512, 32, rate=0.2, drive=0.37), {"compiled": 4.0}, {"compiled": 3.0}),
+    "b N=1024 B=32": Case(partial(recurrent, 1024, 32), {"loop": 6.0}, {"loop": 4.0}, compiled=False),
+    "b N=512 B=256": Case(partial(recurrent, 512, 256), {"loop": 6.0}, {"loop": 3.5}, compiled=False),
+    "c": Case(mnist, {}, {"compiled": 3.5}),
+    "d": Case(zebrafish, {}, {"compiled": 3.5}),
+}
+
+
+def compare(case: Case) -> None:
+    """Outputs and gradients of ours and the loop in float64, where no spike flips."""
+    workload = case.make(dtype=torch.float64)
+    (out, grads), (expected, expected_grads) = workload.step("ours"), workload.step("loop")
+    torch.testing.assert_close(out, expected, rtol=1e-9, atol=1e-9)
+    for grad, other in zip(grads, expected_grads, strict=True):
+        assert float((grad - other).norm()) <= 1e-9 * float(other.norm())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", list(CASES))
+def test_workload(name: str, threads: int, benchmark: Any, rows: list, request: pytest.FixtureRequest) -> None:
+    case, before = CASES[name], torch.get_num_threads()
+    if threads == 1:
+        compare(case)
+    torch.set_num_threads(threads)
+    forget_compiled()
+    try:
+        workload = case.make()
+        rate = float(workload.spikes().detach().mean())
+        assert 0.005 < rate < 0.5, "a workload that hardly spikes, or always, measures nothing"
+        names = ["ours", "loop", *(["compiled"] if case.compiled else [])]
+        seconds = request.config.getoption("--seconds")
+        parts = (("forward", workload.forward, case.forward), ("both", workload.step, case.both))
+        for part, run, target in parts:
+            times = interleave({other: partial(run, other) for other in names}, seconds)
+            rows.append(summarise(name, part, threads, rate, times, target))
+        benchmark.extra_info.update(rows[-1].as_dict())
+        benchmark.pedantic(workload.step, args=("ours",), rounds=5, warmup_rounds=1)
+    finally:
+        torch.set_num_threads(before)

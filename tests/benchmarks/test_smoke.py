@@ -1,0 +1,34 @@
+"""The benchmarks at a tiny size: candidates agree, and rows come out whole. No time is judged."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+interleave = pytest.importorskip("interleave")
+workloads = pytest.importorskip("workloads")
+
+TINY = {
+    "a": partial(workloads.feed_forward, 12, 2, 20),
+    "b": partial(workloads.recurrent, 20, 2, 12, inputs=30, rate=0.3),
+    "c": partial(workloads.mnist, 3, 12),
+    "d": partial(workloads.zebrafish, 20, 12),
+}
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_candidates_agree_and_rows_are_whole(name):
+    workload = TINY[name](dtype=torch.float64)
+    (out, grads), (expected, expected_grads) = workload.step("ours"), workload.step("loop")
+    torch.testing.assert_close(out, expected)
+    for grad, other in zip(grads, expected_grads, strict=True):
+        torch.testing.assert_close(grad, other)
+        assert other.abs().max() > 0
+    times = interleave.interleave({c: partial(workload.step, c) for c in ("ours", "loop")}, 0.0)
+    row = interleave.summarise(name, "both", 1, 0.1, times, {"loop": 0.0})
+    assert row.rounds == 5
+    assert row.reached()
+    assert f"| {name} | both | 1 |" in interleave.table([row])
