@@ -83,7 +83,7 @@ class BaseModel(NamedModule):
             near = difflib.get_close_matches(key, self._keywords, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             warnings.warn(f"{type(self).__name__}: unknown argument {key!r} has no effect{hint}", stacklevel=3)
-        self._device = torch.device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device("cpu" if device is None else device)
 
     @staticmethod
     def _format_sizes(sizes: Any) -> dict[str, int | None]:

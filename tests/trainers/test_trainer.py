@@ -100,6 +100,14 @@ def test_callbacks_are_sorted_closed_after_errors_and_the_list_is_left_alone():
     assert log.seen[-1] == fails.seen[-1] == "close"
 
 
+@pytest.mark.parametrize("collect", [tuple, list, iter, CallbacksList, lambda callbacks: callbacks[0]])
+def test_callbacks_in_every_form(collect):
+    model, _ = setting()
+    log = Log()
+    trainer = Trainer(model, callbacks=collect([log]), verbose=False)
+    assert [c for c in trainer.callbacks if c is log] == [log]
+
+
 def test_losses_metrics_and_history():
     model, data = setting()
     loader = DataLoader(data, batch_size=2)
