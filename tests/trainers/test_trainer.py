@@ -121,6 +121,27 @@ def test_losses_metrics_and_history():
     assert model.training
 
 
+def test_a_model_that_is_not_built_is_built_before_its_parameters_are_collected():
+    _, data = setting()
+    model = SequentialRNN([SpyLIFLayer(4, 8, gamma=5.0), LILayer(8, 3)], device="cpu")
+    trainer = make_trainer(model, BPTT(params_lr=0.1))
+    trainer.train(DataLoader(data, batch_size=6), n_iterations=1)
+    before = [p.detach().clone() for p in model.parameters() if p.requires_grad]
+    trainer.train(DataLoader(data, batch_size=6), n_iterations=3)
+    after = [p for p in model.parameters() if p.requires_grad]
+    assert before
+    assert all(not torch.equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+def test_no_old_validation_loss_is_recorded_as_new():
+    model, data = setting()
+    trainer = make_trainer(model)
+    trainer.train(DataLoader(data, batch_size=6), DataLoader(data, batch_size=6), n_iterations=1)
+    history = trainer.train(DataLoader(data, batch_size=6), n_iterations=2)
+    assert history["val_loss"][0] > 0
+    assert history["val_loss"][1] != history["val_loss"][1]
+
+
 def test_a_callback_can_stop():
     class Stop(BaseCallback):
         def on_iteration_end(self, trainer, **kwargs):
