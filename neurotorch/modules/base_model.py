@@ -50,7 +50,7 @@ class BaseModel(NamedModule):
     checkpoint_folder : str
         Where its checkpoints are.
     device : torch.device or str, optional
-        CUDA where there is one, else CPU.
+        By default the CPU.
     input_transform, output_transform : callable, list or dict, optional
         Applied to whole batches of inputs and outputs. A callable serves every input (output), a list is assigned in
         their order and filled up with defaults, a dict names them all. Default: conversion to a tensor; identity.

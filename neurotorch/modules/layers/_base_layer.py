@@ -42,7 +42,7 @@ class BaseLayer(SizedModule):
     name : str, optional
         By default the name of the class.
     device : torch.device or str, optional
-        CUDA where there is one, else CPU.
+        By default the CPU.
     regularize : bool
         Accumulate a regularisation loss at every call.
     freeze_weights : bool
