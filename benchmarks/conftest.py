@@ -11,7 +11,7 @@ ROWS: list[Row] = []
 
 def pytest_addoption(parser):
     parser.addoption("--json-rows", type=Path, help="write the measured rows to this JSON file")
-    parser.addoption("--seconds", type=float, default=3.0, help="time of each case, besides compilation")
+    parser.addoption("--seconds", type=float, default=2.0, help="time of each case, besides compilation")
 
 
 @pytest.fixture

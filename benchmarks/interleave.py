@@ -19,7 +19,7 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """One measured case: times in milliseconds, ratios of each other candidate to ours."""
+    """One measured case: times in milliseconds, ratios of each other candidate, and of the fastest one, to ours."""
 
     workload: str
     part: str
@@ -31,6 +31,11 @@ class Row:
     ratio_low: dict[str, float]
     ratio_high: dict[str, float]
     target: dict[str, float]
+    elsewhere: float | None
+
+    def disturbed(self) -> bool:
+        """Whether other processes left fewer processors than threads: the threads then wait for each other."""
+        return self.elsewhere is not None and self.threads + self.elsewhere > (os.cpu_count() or 1) + 0.25
 
     def reached(self) -> bool | None:
         """Whether the median ratios reach the targets; None without a target."""
@@ -41,15 +46,30 @@ class Row:
         return asdict(self)
 
 
-def interleave(
-    candidates: Mapping[str, Callable[[], Any]], seconds: float, max_rounds: int = 60
-) -> dict[str, list[float]]:
-    """Seconds of every candidate in every round, after one round that does not count. At least five rounds."""
+def busy_elsewhere() -> float | None:
+    """Processor seconds since the start that other processes used or the host withheld; None where not known."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _, _, *others = (int(n) for n in stat.read_text().splitlines()[0].split()[1:9])
+    return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of every candidate in every round, and how many processors others kept busy meanwhile."""
+
+    seconds: dict[str, list[float]]
+    elsewhere: float | None = None
+
+
+def interleave(candidates: Mapping[str, Callable[[], Any]], seconds: float, max_rounds: int = 60) -> Times:
+    """Run every candidate in every round, after one round that does not count. At least five rounds."""
     names = list(candidates)
     for name in names:
         candidates[name]()
     times: dict[str, list[float]] = {name: [] for name in names}
-    started, done = time.perf_counter(), 0
+    started, before, done = time.perf_counter(), busy_elsewhere(), 0
     while done < 5 or (time.perf_counter() - started < seconds and done < max_rounds):
         # Another one begins each round, so that none always runs on a warm or a cold cache.
         for name in names[done % len(names) :] + names[: done % len(names)]:
@@ -57,17 +77,18 @@ def interleave(
             candidates[name]()
             times[name].append(time.perf_counter() - begin)
         done += 1
-    return times
+    after, passed = busy_elsewhere(), time.perf_counter() - started
+    elsewhere = None if before is None or after is None else round(max(0.0, (after - before) / passed), 2)
+    return Times(times, elsewhere)
 
 
-def summarise(
-    workload: str, part: str, threads: int, rate: float, times: dict[str, list[float]], target: dict[str, float]
-) -> Row:
-    """Median times and the quartiles of the ratios."""
+def summarise(workload: str, part: str, threads: int, rate: float, measured: Times, target: dict[str, float]) -> Row:
+    """Median times and the quartiles of the ratios. "fastest" is the fastest other candidate of each round."""
+    times = measured.seconds
+    others = {name: values for name, values in times.items() if name != "ours"}
+    others["fastest"] = [min(values) for values in zip(*others.values(), strict=True)]
     ratios = {
-        name: [other / own for other, own in zip(values, times["ours"], strict=True)]
-        for name, values in times.items()
-        if name != "ours"
+        name: [other / own for other, own in zip(values, times["ours"], strict=True)] for name, values in others.items()
     }
     quartiles = {name: statistics.quantiles(values, n=4) for name, values in ratios.items()}
     return Row(
@@ -81,6 +102,7 @@ def summarise(
         {name: round(q[0], 2) for name, q in quartiles.items()},
         {name: round(q[2], 2) for name, q in quartiles.items()},
         target,
+        measured.elsewhere,
     )
 
 
@@ -113,6 +135,8 @@ def table(rows: list[Row]) -> str:
             cells.append(spread)
         wanted = ", ".join(f"{value:g}x {name}" for name, value in row.target.items()) or "-"
         reached = {True: ": reached", False: ": not reached", None: ""}[row.reached()]
+        if row.disturbed():
+            reached = f": disturbed, {row.elsewhere:.1f} processors busy elsewhere"
         lines.append(
             f"| {row.workload} | {row.part} | {row.threads} | {row.rate:.1%} | {row.milliseconds['ours']:.2f} | "
             f"{cells[0]} | {cells[1]} | {wanted}{reached} |"

@@ -93,7 +93,8 @@ def in_chunks(steps: Callable, compiled: bool, currents: Tensor, *state) -> Tens
 class Workload:
     """Inputs of one workload and one function per candidate; each returns the outputs to be compared.
 
-    The gradients of `parameters` are those of ``(outputs * scale).sum()``; `spikes` gives the hidden spikes.
+    The gradients of `parameters` are those of ``(outputs * scale).sum()``, `scale` being handed to the backward pass as
+    it is; `spikes` gives the hidden spikes.
     """
 
     name: str
@@ -106,10 +107,10 @@ class Workload:
         with torch.no_grad():
             return self.candidates[candidate]()
 
-    def step(self, candidate: str) -> tuple[Tensor, list[Tensor]]:
-        """Forward and backward; the gradients of all parameters."""
+    def step(self, candidate: str, scale: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Forward and backward; outputs and the gradients of all parameters."""
         out = self.candidates[candidate]()
-        return out.detach(), list(torch.autograd.grad((out * self.scale).sum(), self.parameters))
+        return out.detach(), list(torch.autograd.grad(out, self.parameters, self.scale if scale is None else scale))
 
 
 def feed_forward(steps: int, batch: int = 32, neurons: int = 512, dtype: torch.dtype = torch.float32) -> Workload:

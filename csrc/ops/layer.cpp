@@ -170,6 +170,34 @@ std::tuple<Tensor, TensorList, TensorList, TensorList> layer_forward(
 
 namespace {
 
+// Everything that the backward pass will read is there and has the right shape.
+void check_saved(const Call& call, unsigned saved, const OptionalTensor& grad_out, const OptionalTensorList& grad_state,
+                 const OptionalTensorList& grad_traces, const OptionalTensor& out, const OptionalTensorList& traces,
+                 const TensorList& checkpoints, int64_t recompute_every, int64_t segments) {
+  const auto check_one = [&](const char* name, const OptionalTensor& t, const std::vector<int64_t>& shape) {
+    if (!t) return;
+    require_shape(name, *t, shape);
+    require_like(name, *t, call.x);
+  };
+  const std::vector<int64_t> row = {call.batch, call.neurons}, rows = {call.batch, call.steps, call.neurons};
+  check_one("grad_out", grad_out, rows);
+  check_one("out", out, rows);
+  for (size_t k = 0; k < traces.size(); ++k) {
+    check_one("grad_state", grad_state[k], row);
+    check_one("grad_traces", grad_traces[k], rows);
+    check_one("traces", traces[k], rows);
+    const bool is_out = call.output_is_trace && static_cast<int>(k) == call.info.output && out;
+    require(recompute_every > 0 || (saved >> k & 1u) == 0 || traces[k] || is_out,
+            "traces: expected that of state " + std::to_string(k) + ", which the adjoint needs");
+  }
+  require(recompute_every > 0 || call.activation == Activation::identity || out,
+          "out: expected the output, which the adjoint of the activation needs");
+  if (recompute_every == 0) return;
+  require(checkpoints.size() == traces.size(),
+          "checkpoints: expected one per state, got " + std::to_string(checkpoints.size()));
+  for (const Tensor& c : checkpoints) check_one("checkpoints", c, {segments - 1, call.batch, call.neurons});
+}
+
 // What one segment of the backward pass reads and writes.
 struct Segment {
   TensorList initial;
@@ -324,6 +352,7 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
   const unsigned wanted_constants = static_cast<unsigned>(wanted >> (3 + call.info.states));
   const unsigned saved = call.info.saved | (wanted_constants != 0 ? call.info.saved_for_constants : 0u);
   const int64_t length = call.segment(recompute_every), segments = (call.steps + length - 1) / length;
+  check_saved(call, saved, grad_out_, grad_state_, grad_traces_, out, traces, checkpoints, recompute_every, segments);
 
   TensorList grad_state;
   OptionalTensorList grad_traces(states);

@@ -65,8 +65,11 @@ def fit(
         Recording and settings do not go together, or the folder holds another fit. Nothing is written.
     """
     require_matplotlib()
-    target = preprocess(recording.activity, normalise=settings.normalise, sigma=settings.sigma)
-    train_frames = settings.train_frames(len(target))
+    train_frames = settings.train_frames(len(recording.activity))
+    _check_train_part(recording, train_frames)
+    target = preprocess(
+        recording.activity, normalise=settings.normalise, sigma=settings.sigma, train_frames=train_frames
+    )
     path = out / CHECKPOINT
     fixed: dict[str, Any] = {
         "format": FORMAT,
@@ -109,6 +112,17 @@ def fit(
     write_json(out / METRICS, found)
     _draw(out / REPORT, recording.name, settings, target, prediction, train_frames, found, network, score)
     return found
+
+
+def _check_train_part(recording: Recording, train_frames: int) -> None:
+    """ValueError for units that change in held-out frames only, whose scale training cannot know."""
+    constant = np.flatnonzero(np.ptp(recording.activity[:train_frames], axis=0) == 0)
+    if len(constant):
+        shown = ", ".join(map(str, constant[:10]))
+        raise ValueError(
+            f"holdout: {len(constant)} units never change in the {train_frames} frames to train on (units {shown}); "
+            "hold out less, or remove them"
+        )
 
 
 def _resumable(path: Path, settings: FitSettings, digest: str) -> dict[str, Any]:

@@ -84,17 +84,13 @@ def lif(
 
     The surrogate derivatives, with ``x = v - threshold``:
 
-    ================== ============================================================= ===================================
-    `surrogate`        derivative                                                    not zero
-    ================== ============================================================= ===================================
-    ``"fast_sigmoid"`` ``1 / (gamma |x| + 1)^2`` [1]_, its peak 1 for any gamma       everywhere
-    ``"phi"``          ``gamma / threshold max(0, 1 - |x| / threshold)`` [2]_         ``|x| < threshold``
-    ``"boxcar"``       ``gamma`` [3]_                                                ``|x| < 1 / (2 gamma)``
-    ``"triangle"``     ``gamma max(0, 1 - gamma |x|)`` [4]_                           ``|x| < 1 / gamma``
-    ``"arctan"``       ``gamma / (1 + (pi gamma x)^2)`` [5]_                          everywhere
-    ``"super_spike"``  ``gamma / (gamma |x| + 1)^2`` [1]_, with the factor gamma      everywhere
-    ``"gaussian"``     ``gamma exp(-pi (gamma x)^2)`` [6]_                            everywhere
-    ================== ============================================================= ===================================
+    * ``"fast_sigmoid"``: ``1 / (gamma |x| + 1)^2`` [1]_, its peak 1 for any gamma
+    * ``"phi"``: ``gamma / threshold max(0, 1 - |x| / threshold)`` [2]_, zero from ``|x| = threshold`` on
+    * ``"boxcar"``: ``gamma`` [3]_, zero from ``|x| = 1 / (2 gamma)`` on
+    * ``"triangle"``: ``gamma max(0, 1 - gamma |x|)`` [4]_, zero from ``|x| = 1 / gamma`` on
+    * ``"arctan"``: ``gamma / (1 + (pi gamma x)^2)`` [5]_
+    * ``"super_spike"``: ``gamma / (gamma |x| + 1)^2`` [1]_, with the factor gamma
+    * ``"gaussian"``: ``gamma exp(-pi (gamma x)^2)`` [6]_
 
     (1e-5 is added to the threshold that phi divides by.) In the last five gamma is the peak, and the integral is 1, but
     2 for super_spike.

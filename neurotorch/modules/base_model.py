@@ -50,7 +50,7 @@ class BaseModel(NamedModule):
     checkpoint_folder : str
         Where its checkpoints are.
     device : torch.device or str, optional
-        CUDA where there is one, else CPU.
+        By default the CPU.
     input_transform, output_transform : callable, list or dict, optional
         Applied to whole batches of inputs and outputs. A callable serves every input (output), a list is assigned in
         their order and filled up with defaults, a dict names them all. Default: conversion to a tensor; identity.
@@ -83,7 +83,7 @@ class BaseModel(NamedModule):
             near = difflib.get_close_matches(key, self._keywords, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             warnings.warn(f"{type(self).__name__}: unknown argument {key!r} has no effect{hint}", stacklevel=3)
-        self._device = torch.device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device("cpu" if device is None else device)
 
     @staticmethod
     def _format_sizes(sizes: Any) -> dict[str, int | None]:

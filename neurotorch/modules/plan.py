@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from neurotorch.modules.layers._base_layer import is_own
 from neurotorch.modules.layers._fused import FusedLayer
 from neurotorch.modules.layers.base import BaseLayer
 from neurotorch.modules.wrappers import NamedModuleWrapper, SizedModuleWrapper
@@ -102,13 +102,9 @@ def is_patched(layer: torch.nn.Module) -> bool:
     return "forward" in layer.__dict__
 
 
-def _is_own(function: Any) -> bool:
-    return str(function.__module__).startswith(("neurotorch.", "torch."))
-
-
 def defines_forward(layer: BaseLayer) -> bool:
     """Whether the class of a layer computes its step in a way that this library does not know."""
-    return not (_is_own(type(layer).forward) and _is_own(type(layer).__call__))
+    return not (is_own(type(layer), "forward") and is_own(type(layer), "__call__"))
 
 
 def step_reason(layer: torch.nn.Module) -> str | None:
@@ -122,7 +118,7 @@ def step_reason(layer: torch.nn.Module) -> str | None:
     hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
     if any(len(h) > 0 for h in hooks):
         return "it has hooks"
-    if defines_forward(layer) and _is_own(type(layer).forward_sequence):
+    if defines_forward(layer) and is_own(type(layer), "forward_sequence"):
         return f"{type(layer).__name__} defines its own forward"
     return None
 
@@ -138,7 +134,7 @@ def network_reason(layer: torch.nn.Module, is_first: bool) -> str | None:
         return f"{type(layer).__name__} defines its own forward"
     if not is_first and getattr(layer, "hh_init", "zeros") == "inputs":
         return "its initial state is its first input, which the layers before it compute"
-    if not is_first and not _is_own(type(layer).create_empty_state):
+    if not is_first and not is_own(type(layer), "create_empty_state"):
         return "its own create_empty_state may read its first input, which the layers before it compute"
     return layer.fused_reason()
 
@@ -168,7 +164,7 @@ def make_plan(title: str, layers: Mapping[str, torch.nn.Module], n_first: int, c
             reason = f"because of {others}"
         elif reason is None and mode == FUSED_SEQUENCE:
             assert isinstance(layer, BaseLayer)
-            if not _is_own(type(layer).forward_sequence):
+            if not is_own(type(layer), "forward_sequence"):
                 reason = "in its own forward_sequence"
             elif (reason := layer.fused_reason()) is not None and not getattr(layer, "beside", False):
                 path = STEP_BY_STEP

@@ -267,13 +267,20 @@ class Trainer:
         self.update_state_(n_iterations=n_iterations, n_epochs=n_epochs, stop_training_flag=False)
         self.update_objects_state_(train_dataloader=train_dataloader, val_dataloader=val_dataloader)
         self.sort_callbacks_()
+        if getattr(self.model, "is_built", True) is False:
+            # Parameters that the first call makes would come too late for optimisers and checkpoints.
+            self.model.build()  # type: ignore[operator]
         try:
             self.callbacks.start(self)  # type: ignore[attr-defined]
             self.load_state()
             if self.state.iteration is None:
                 self.update_state_(iteration=0)
             history = self.training_history
-            self.update_state_(itr_metrics=history.get_item_at(-1) if len(history) else {})
+            last = history.get_item_at(-1) if len(history) else {}
+            if val_dataloader is None:
+                last = {name: value for name, value in last.items() if not name.startswith("val_")}
+                self.update_state_(val_loss=None, val_metrics=None)
+            self.update_state_(itr_metrics=last)
             self._iterate(p_bar_position, p_bar_leave)
         finally:
             self.callbacks.close(self)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -63,6 +64,28 @@ def test_state_that_could_not_be_read_again_is_refused_when_saving(tmp_path):
     with pytest.raises(TypeError, match=r"state of State\['value'\]\['inner'\]\[1\]: a checkpoint holds .* got object"):
         train(State({"inner": [0, object()]}), manager(tmp_path), n_iterations=1)
     assert list(tmp_path.glob("*")) == []
+
+
+class Payload:
+    """Leaves a file behind wherever it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_code_in_a_checkpoint_does_not_run(tmp_path):
+    saver = manager(tmp_path / "files")
+    train(saver, n_iterations=1)
+    path = tmp_path / "files" / saver.get_checkpoint_filename(0)
+    torch.save({**torch.load(path, weights_only=True), "more": Payload(tmp_path / "ran")}, path)
+    with pytest.raises(pickle.UnpicklingError):
+        saver.load_checkpoint()
+    with pytest.raises(pickle.UnpicklingError):
+        train(manager(tmp_path / "files"), n_iterations=2)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_failed_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):

@@ -48,10 +48,23 @@ def test_preprocessing_by_hand():
     weights = np.exp(-0.5 * (np.arange(-12, 13) / 3.0) ** 2)
     padded = np.concatenate([np.zeros(12), step[:, 0], np.ones(12)])
     np.testing.assert_allclose(smooth[:, 0], np.convolve(padded, weights / weights.sum(), "valid"), atol=1e-6)
+    np.testing.assert_allclose(preprocess(activity + 1e9), preprocess(activity), atol=1e-6)
     with pytest.raises(ValueError, match="normalise.*'max'"):
         preprocess(activity, normalise="max")
     with pytest.raises(ValueError, match="sigma"):
         preprocess(activity, sigma=-1.0)
+
+
+def test_held_out_frames_leave_the_others_alone():
+    waves = np.sin(np.arange(200)[:, None] / 10 + np.arange(5))
+    louder = waves.copy()
+    louder[150:] *= 3
+    for normalise in ("global", "unit"):
+        options = {"normalise": normalise, "sigma": 10.0, "train_frames": 150}
+        one, other = preprocess(waves, **options), preprocess(louder, **options)
+        np.testing.assert_array_equal(one[:150], other[:150])
+        np.testing.assert_array_equal(one[:150], preprocess(waves[:150], normalise=normalise, sigma=10.0))
+        assert np.abs(one[150:] - other[150:]).max() > 0.5
 
 
 def test_zebrafish_and_its_trivial_predictor(data_folder):

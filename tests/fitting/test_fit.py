@@ -195,7 +195,7 @@ def test_holdout_is_not_trained_on_and_scored_apart(small, tmp_path):
     found = fit(small, settings, tmp_path / "a")
     assert found["train_frames"] == 45
     changed = small.activity.copy()
-    changed[45:] = changed[45:][::-1]
+    changed[45:] = 3.0 * changed[45:][::-1]
     other = fit(Recording("small", changed, "small"), settings, tmp_path / "b")
     with np.load(tmp_path / "a/prediction.npz") as a, np.load(tmp_path / "b/prediction.npz") as b:
         np.testing.assert_array_equal(a["prediction"], b["prediction"])

@@ -115,7 +115,7 @@ class LayerTests:
 
     def quiet_constants(self, names) -> list[float]:
         """Constants with which a state close to zero stays there."""
-        return [0.0 if name == "bias" else 0.5 for name in names]
+        return [0.0 if name in ("bias", "mu") else 0.5 for name in names]
 
     # ---- against the oracle
 

@@ -448,3 +448,19 @@ def test_threads_of_the_caller_do_not_disturb_each_other():
         parallel = list(pool.map(lambda case: outcome(case, fused()).per_sample, cases))
     for one, other in zip(serial, parallel, strict=True):
         assert_equal_bits(other, one)
+
+
+def test_raw_backward_refuses_what_it_would_read_past():
+    """A missing trace, checkpoint or a wrong shape is an error, not a crash."""
+    for recompute_every, spoil, name in (
+        (0, {9: [None, None]}, "traces"),
+        (0, {0: torch.zeros(3, 8, 4, dtype=torch.float64)}, "grad_out"),
+        (0, {1: [torch.zeros(3, 4, dtype=torch.float64), None]}, "grad_state"),
+        (3, {10: []}, "checkpoints"),
+    ):
+        _, (operator, arguments) = raw_calls(make_case("lif"), recompute_every=recompute_every)
+        arguments = list(arguments)
+        for at, value in spoil.items():
+            arguments[at] = value
+        with pytest.raises(ValueError, match=name):
+            operator(*arguments)

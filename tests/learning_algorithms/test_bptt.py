@@ -39,7 +39,10 @@ class Record(BaseCallback):
 def recorded_model(archive, meta):
     made = []
     for spec in meta["layers"]:
-        own = meta["layer_kwargs"] if spec is not meta["layers"][-1] or len(meta["layers"]) == 1 else {}
+        is_readout = spec is meta["layers"][-1] and len(meta["layers"]) > 1
+        own = {} if is_readout else dict(meta["layer_kwargs"])
+        if meta["trainable"].get(f"input_layers.{spec['name']}.beta"):
+            own["learn_beta"] = True  # left out of the recorded arguments
         made.append(getattr(layer_classes, spec["cls"])(spec["n_in"], spec["n_out"], name=spec["name"], **own))
     model = SequentialRNN(
         [{layer.name: layer} for layer in made],
@@ -261,3 +264,20 @@ def test_schedule_goes_on_after_a_resume(tmp_path):
     assert whole[1] == parts[1] == pytest.approx(0.0)
     for name, value in whole[0].items():
         assert torch.equal(value, parts[0][name]), name
+
+
+@pytest.mark.parametrize(
+    ("options", "written", "restored"),
+    [({}, True, True), ({"load_state": False}, True, False), ({"save_state": False}, False, False)],
+)
+def test_optimizer_state_goes_by_the_flags(options, written, restored):
+    model, loader = setting()
+    saved = BPTT(**options)
+    state = saved.get_checkpoint_state(run(model, loader, saved))
+    assert (state is not None) == written
+    loaded = BPTT(**options)
+    trainer = run(model, loader, loaded, n_iterations=0)
+    steps = BPTT.OPTIMIZER_STATE_DICT_KEY
+    content = {loaded.name: state or {steps: saved.optimizer.state_dict()}}
+    loaded.load_checkpoint_state(trainer, content)
+    assert bool(loaded.optimizer.state_dict()["state"]) == restored

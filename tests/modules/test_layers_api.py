@@ -573,6 +573,12 @@ def test_device_is_the_one_that_was_given():
     assert BaseLayer(device="cpu").device == "cpu"
 
 
+def test_without_a_device_layers_are_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert BaseLayer().device == torch.device("cpu")
+    assert nt.SequentialRNN([make(LIFLayer)]).device == torch.device("cpu")
+
+
 def test_moving_a_layer_moves_its_parameters():
     for layer in (LIFLayer(4, 5, device="cpu"), BaseLayer(device="cpu"), make(LILayer, use_bias=False)):
         assert layer.to("meta") is layer

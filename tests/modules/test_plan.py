@@ -1,5 +1,7 @@
 """Which path a network takes, and that the fused paths are what they say."""
 
+import functools
+
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -197,3 +199,16 @@ def test_one_operator_for_the_closed_loop_forward_and_backward():
     model, x = network(foresight=20), torch.randn(2, 3, 3, requires_grad=True)
     counts = counted_operators(lambda: model(x)[0]["c"].sum().backward())
     assert counts == {"neurotorch::network_forward": 1, "neurotorch::network_backward": 1}
+
+
+def test_a_forward_that_hides_behind_a_decorator_is_found():
+    class Constant(LIFLayer):
+        @functools.wraps(LIFLayer.forward)
+        def forward(self, inputs, state=None, **kwargs):
+            out, state = super().forward(inputs, state, **kwargs)
+            return out * 0 + 7.0, state
+
+    model = SequentialRNN([Constant(3, 3)], 3, device="cpu").build()
+    x = torch.rand(1, 2, 3)
+    assert model.plan(x)["output_0"].path == "step by step"
+    assert bool((model.get_prediction_trace(x) == 7.0).all())

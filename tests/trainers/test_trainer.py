@@ -100,6 +100,14 @@ def test_callbacks_are_sorted_closed_after_errors_and_the_list_is_left_alone():
     assert log.seen[-1] == fails.seen[-1] == "close"
 
 
+@pytest.mark.parametrize("collect", [tuple, list, iter, CallbacksList, lambda callbacks: callbacks[0]])
+def test_callbacks_in_every_form(collect):
+    model, _ = setting()
+    log = Log()
+    trainer = Trainer(model, callbacks=collect([log]), verbose=False)
+    assert [c for c in trainer.callbacks if c is log] == [log]
+
+
 def test_losses_metrics_and_history():
     model, data = setting()
     loader = DataLoader(data, batch_size=2)
@@ -111,6 +119,27 @@ def test_losses_metrics_and_history():
     assert history["train_count"] == [3.0, 3.0, 3.0]
     assert history["train_loss"][2] < history["train_loss"][0]
     assert model.training
+
+
+def test_a_model_that_is_not_built_is_built_before_its_parameters_are_collected():
+    _, data = setting()
+    model = SequentialRNN([SpyLIFLayer(4, 8, gamma=5.0), LILayer(8, 3)], device="cpu")
+    trainer = make_trainer(model, BPTT(params_lr=0.1))
+    trainer.train(DataLoader(data, batch_size=6), n_iterations=1)
+    before = [p.detach().clone() for p in model.parameters() if p.requires_grad]
+    trainer.train(DataLoader(data, batch_size=6), n_iterations=3)
+    after = [p for p in model.parameters() if p.requires_grad]
+    assert before
+    assert all(not torch.equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+def test_no_old_validation_loss_is_recorded_as_new():
+    model, data = setting()
+    trainer = make_trainer(model)
+    trainer.train(DataLoader(data, batch_size=6), DataLoader(data, batch_size=6), n_iterations=1)
+    history = trainer.train(DataLoader(data, batch_size=6), n_iterations=2)
+    assert history["val_loss"][0] > 0
+    assert history["val_loss"][1] != history["val_loss"][1]
 
 
 def test_a_callback_can_stop():

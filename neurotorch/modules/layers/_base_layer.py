@@ -18,6 +18,16 @@ State = tuple[Tensor, ...]
 Layer = TypeVar("Layer", bound="BaseLayer")
 
 
+def is_own(kind: type, method: str) -> bool:
+    """Whether a method of a class is this library's (or torch's): neither defined by a user's class nor replaced.
+
+    The defining class counts as well as the function, since decorators may give a function another's module.
+    """
+    defining = next(base for base in kind.__mro__ if method in vars(base))
+    modules = (defining.__module__, getattr(kind, method).__module__)
+    return all(str(module).startswith(("neurotorch.", "torch.")) for module in modules)
+
+
 class BaseLayer(SizedModule):
     """Base of all layers: one call is one time step ``[B, F] -> [B, N]``, or a whole sequence ``[B, T, F]``.
 
@@ -32,7 +42,7 @@ class BaseLayer(SizedModule):
     name : str, optional
         By default the name of the class.
     device : torch.device or str, optional
-        CUDA where there is one, else CPU.
+        By default the CPU.
     regularize : bool
         Accumulate a regularisation loss at every call.
     freeze_weights : bool
@@ -81,7 +91,7 @@ class BaseLayer(SizedModule):
         """Set defaults in ``self.kwargs``; called once by the constructor, for subclasses to override."""
 
     def _set_default_device_(self) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device("cpu")
 
     @property
     def device(self) -> torch.device | str:

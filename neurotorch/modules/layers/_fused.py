@@ -10,13 +10,9 @@ from torch.nn import Parameter
 
 from neurotorch.functional import LayerCall, run_sequence
 from neurotorch.modules.layers._activations import fused_name
-from neurotorch.modules.layers._base_layer import State
+from neurotorch.modules.layers._base_layer import State, is_own
 from neurotorch.modules.layers._weights import checked
 from neurotorch.modules.layers.base import BaseNeuronsLayer
-
-
-def _is_own(function: Any) -> bool:
-    return str(function.__module__).startswith(("neurotorch.", "torch."))
 
 
 class FusedLayer(BaseNeuronsLayer):
@@ -51,9 +47,9 @@ class FusedLayer(BaseNeuronsLayer):
             return "it has hooks"
         kind = type(self)
         # A class that defines both entries knows what it does.
-        if not (_is_own(kind.forward) and _is_own(kind.__call__)) and _is_own(kind.forward_sequence):
+        if not (is_own(kind, "forward") and is_own(kind, "__call__")) and is_own(kind, "forward_sequence"):
             return f"{kind.__name__} defines its own forward"
-        if self.regularize and not _is_own(kind.update_regularization_loss):
+        if self.regularize and not is_own(kind, "update_regularization_loss"):
             return f"{kind.__name__} defines its own update_regularization_loss"
         return None
 

@@ -38,7 +38,7 @@ class BaseNeuronsLayer(ConnectedLayer, StatefulLayer):
     dt : float
         Length of a step in seconds.
     device : torch.device or str, optional
-        CUDA where there is one, else CPU.
+        By default the CPU.
     forward_weights, recurrent_weights : array-like [F, N], [N, N], optional
         Initial weights; with Dale's law their magnitudes. By default normal, with the standard deviation that the layer
         class defines, here ``sqrt(2 / (F + N))`` (Xavier).
