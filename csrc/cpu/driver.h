@@ -38,6 +38,8 @@ class Scratch {
   char* next_ = nullptr;
 };
 
+constexpr int kSpins = 4000;  // some microseconds
+
 // All members of the team have arrived when one returns. Yields after a while, so that it also finishes when there
 // are fewer cores than members.
 inline void meet(const Team& team) {
@@ -49,8 +51,11 @@ inline void meet(const Team& team) {
     __atomic_store_n(phase, now + 1, __ATOMIC_RELEASE);
     return;
   }
-  for (int spins = 0; __atomic_load_n(phase, __ATOMIC_ACQUIRE) == now;)
-    if (++spins > 4000) sched_yield();
+  for (int spins = 0; __atomic_load_n(phase, __ATOMIC_ACQUIRE) == now;) {
+    if (++spins <= kSpins) continue;
+    if (spins == kSpins + 1) __atomic_add_fetch(team.barrier + kLateMeetings, 1, __ATOMIC_RELAXED);
+    sched_yield();
+  }
 }
 
 // The columns of one member: whole cache lines, so that members never write to the same one.

@@ -9,8 +9,9 @@ namespace nt {
 // Two threads or more that work on the same sample meet here; one alone passes through.
 struct Team {
   int64_t rank = 0, size = 1;
-  int64_t* barrier = nullptr;  // two zeroed counters shared by the team
+  int64_t* barrier = nullptr;  // kBarrier zeroed counters shared by the team
 };
+constexpr int kBarrier = 24, kLateMeetings = 16;  // the counter of meetings for which somebody had to wait long
 
 template <class T>
 struct Kernels {

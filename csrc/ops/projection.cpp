@@ -70,7 +70,8 @@ template <class T>
 std::vector<char> project_events(const Tensor& x, const Tensor& weight, const Tensor& out) {
   const int64_t batch = x.size(0), steps = x.size(1), features = x.size(2), width = out.stride(1);
   const Kernels<T>& kernel = of<T>(kernels());
-  const int64_t tile = columns_in_cache<T>(features);
+  constexpr int64_t kTileFrom = 1024;  // fewer rows read too little of the matrix to pay for its copy
+  const int64_t tile = batch * steps < kTileFrom ? width : columns_in_cache<T>(features);
   const Tensor matrix = in_tiles<T>(pad_columns<T>(weight), tile);
   const T* w = matrix.const_data_ptr<T>();
   const Rows<const T> rows = read_rows<T>(x);
