@@ -54,7 +54,8 @@ class SequentialRNN(SequencePredictions):
     Attributes
     ----------
     online_rule : object or None
-        Learning rule that runs while the model computes; None where there is none.
+        Learning rule that runs the network itself and learns meanwhile, through a method ``run_online`` with the
+        arguments and results of :func:`neurotorch.modules._engine.run`; None where there is none.
     teaching : tuple (teacher, teacher_weight) or None
         Used by calls that give no `teacher`; see :class:`neurotorch.callbacks.TeacherForcing`.
 
@@ -315,7 +316,9 @@ class SequentialRNN(SequencePredictions):
             self._teachers(teacher, teacher_weight, named, total),
             teacher_weight,
         )
-        outs, hidden = run(self._network(), x, self._initial_states(init_hidden_states, dtype), schedule)
+        states = self._initial_states(init_hidden_states, dtype)
+        runner = run if self.online_rule is None else self.online_rule.run_online
+        outs, hidden = runner(self._network(), x, states, schedule)
         memory = self.memory_device
         outputs = self.apply_output_transform(dict(zip(self._output_names(), move_to(outs, memory))))
         hidden_states: dict[str, Hidden] = {
