@@ -57,11 +57,6 @@ class ConnectedLayer(BaseLayer):
             "bias_weights": (n,),
         }
 
-    def _constant(self, value: Any, requires_grad: bool = False) -> Parameter:
-        """A constant of the model, kept in checkpoints: a scalar, or one value per neuron."""
-        like = self._reference_tensor()
-        return Parameter(checked("constant", value, None, like), requires_grad=bool(requires_grad))
-
     def build(self: Connected) -> Connected:
         """Create and initialise the parameters, once; returns the layer.
 

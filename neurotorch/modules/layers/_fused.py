@@ -11,11 +11,12 @@ from torch.nn import Parameter
 from neurotorch.functional import LayerCall, run_sequence
 from neurotorch.modules.layers._activations import fused_name
 from neurotorch.modules.layers._base_layer import State, is_own
+from neurotorch.modules.layers._constants import ConstantsLayer
 from neurotorch.modules.layers._weights import checked
 from neurotorch.modules.layers.base import BaseNeuronsLayer
 
 
-class FusedLayer(BaseNeuronsLayer):
+class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
     """A layer with a neuron model of the native library.
 
     A subclass names the model, its states in the model's order, and its constants.
