@@ -261,3 +261,10 @@ def test_learning_rules_that_run_the_network_refuse_lengths():
     model.online_rule = torch.nn.Identity()
     with pytest.raises(ValueError, match="lengths: Identity learns from whole sequences only"):
         model(padded(), lengths=LENGTHS)
+
+
+def test_truncation_keeps_at_least_one_step():
+    model = network(make(nt.LILayer))
+    assert model.get_prediction_trace(padded(0.0), trunc_time_steps=2).shape[1] == 2
+    with pytest.raises(ValueError, match="trunc_time_steps: expected 1 or more, got 0"):
+        model.get_prediction_trace(padded(0.0), trunc_time_steps=0)
