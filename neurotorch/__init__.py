@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from neurotorch.callbacks import LoadCheckpointMode as LoadCheckpointMode
     from neurotorch.callbacks import TrainingHistory as TrainingHistory
     from neurotorch.learning_algorithms import BPTT as BPTT
+    from neurotorch.learning_algorithms import TBPTT as TBPTT
     from neurotorch.metrics import losses as losses
     from neurotorch.modules.sequential import Sequential as Sequential
     from neurotorch.modules.sequential_rnn import SequentialRNN as SequentialRNN
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BPTT",
+    "TBPTT",
     "ALIFLayer",
     "ALIFLayerLPF",
     "BellecLIFLayer",
@@ -97,6 +99,7 @@ __all__ = [
 # Where each name lives that is imported when first used; "" stands for the module of that name itself.
 _LAZY = {
     "BPTT": "learning_algorithms",
+    "TBPTT": "learning_algorithms",
     "CheckpointManager": "callbacks",
     "IdentityTransform": "transforms",
     "LoadCheckpointMode": "callbacks",
