@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -37,4 +36,4 @@ class LearningAlgorithm(BaseCallback):
         """
         callbacks = getattr(trainer, "callbacks", ())
         losses = [loss for callback in callbacks if (loss := callback.loss_for_step()) is not None]
-        return torch.stack(losses).sum() if losses else None
+        return sum((loss.to(losses[0]) for loss in losses[1:]), losses[0]) if losses else None
