@@ -36,13 +36,20 @@ from neurotorch.utils import set_seed, to_numpy, to_tensor
 if TYPE_CHECKING:
     from neurotorch import functional as functional
     from neurotorch import metrics as metrics
+    from neurotorch import regularization as regularization
     from neurotorch.callbacks import CheckpointManager as CheckpointManager
     from neurotorch.callbacks import LoadCheckpointMode as LoadCheckpointMode
     from neurotorch.callbacks import TrainingHistory as TrainingHistory
     from neurotorch.learning_algorithms import BPTT as BPTT
+    from neurotorch.learning_algorithms import TBPTT as TBPTT
     from neurotorch.metrics import losses as losses
     from neurotorch.modules.sequential import Sequential as Sequential
     from neurotorch.modules.sequential_rnn import SequentialRNN as SequentialRNN
+    from neurotorch.regularization import L1 as L1
+    from neurotorch.regularization import L2 as L2
+    from neurotorch.regularization import DaleLaw as DaleLaw
+    from neurotorch.regularization import DaleLawL2 as DaleLawL2
+    from neurotorch.regularization import RegularizationList as RegularizationList
     from neurotorch.trainers import Trainer as Trainer
     from neurotorch.trainers import TrainingState as TrainingState
     from neurotorch.transforms import IdentityTransform as IdentityTransform
@@ -51,10 +58,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BPTT",
+    "L1",
+    "L2",
+    "TBPTT",
     "ALIFLayer",
     "ALIFLayerLPF",
     "BellecLIFLayer",
     "CheckpointManager",
+    "DaleLaw",
+    "DaleLawL2",
     "Dimension",
     "DimensionLike",
     "DimensionProperty",
@@ -70,6 +82,7 @@ __all__ = [
     "LinearJtoI",
     "LinearRNN",
     "LoadCheckpointMode",
+    "RegularizationList",
     "Sequential",
     "SequentialRNN",
     "Size",
@@ -97,9 +110,15 @@ __all__ = [
 # Where each name lives that is imported when first used; "" stands for the module of that name itself.
 _LAZY = {
     "BPTT": "learning_algorithms",
+    "TBPTT": "learning_algorithms",
     "CheckpointManager": "callbacks",
+    "DaleLaw": "regularization",
+    "DaleLawL2": "regularization",
     "IdentityTransform": "transforms",
+    "L1": "regularization",
+    "L2": "regularization",
     "LoadCheckpointMode": "callbacks",
+    "RegularizationList": "regularization",
     "Sequential": "modules.sequential",
     "SequentialRNN": "modules.sequential_rnn",
     "ToDevice": "transforms",
@@ -113,6 +132,7 @@ _LAZY = {
     "losses": "metrics",
     "metrics": "",
     "modules": "",
+    "regularization": "",
     "trainers": "",
     "transforms": "",
     "__version__": "_version",

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from neurotorch.utils.arguments import warn_unknown
 
 
@@ -128,6 +130,10 @@ class BaseCallback:
     def on_trajectory_end(self, trainer: Any, trajectory: Any, **kwargs: Any) -> list[dict[str, Any]]:
         """A trajectory of an environment is over; returns values to add to each of its steps."""
         return [{} for _ in trajectory]
+
+    def loss_for_step(self) -> Tensor | None:
+        """Loss to add to that of the learning algorithm before each step of its optimiser; None for nothing."""
+        return None
 
     def on_pbar_update(self, trainer: Any, **kwargs: Any) -> dict[str, Any]:
         """Values to show in the progress bar."""

@@ -2,5 +2,6 @@
 
 from neurotorch.learning_algorithms.bptt import BPTT
 from neurotorch.learning_algorithms.learning_algorithm import LearningAlgorithm
+from neurotorch.learning_algorithms.tbptt import TBPTT
 
-__all__ = ["BPTT", "LearningAlgorithm"]
+__all__ = ["BPTT", "TBPTT", "LearningAlgorithm"]

@@ -192,18 +192,33 @@ class BPTT(LearningAlgorithm):
         assert self.optimizer is not None, "start was not called"
         self.optimizer.zero_grad()
         loss = self.apply_criterion(kwargs["pred"], kwargs["y"])
-        total = loss
-        if self.regularize_layers:
-            for layer in trainer.model.modules():
-                if getattr(layer, "regularize", False):
-                    total = total + layer.get_and_reset_regularization_loss()
-        if not math.isfinite(total.item()):
-            where = self._non_finite(trainer.model, "value") + self._non_finite_prediction(kwargs["pred"])
-            raise NonFiniteError(f"the loss is {total.item()}; {where}")
+        layers, regularization = self._layers_regularization(trainer.model), self.regularization_loss(trainer)
+        total = self._sum_of_losses(loss, layers, regularization)
+        self._check_loss(total, trainer.model, kwargs["pred"])
         total.backward()  # type: ignore[no-untyped-call]
         self._check_gradients(trainer.model)
         self.optimizer.step()
         trainer.update_state_(batch_loss=loss.detach())
+
+    def _layers_regularization(self, model: torch.nn.Module) -> Tensor | None:
+        """Sum of what the layers accumulated, which they then forget; None where they do not count."""
+        layers = [layer for layer in model.modules() if getattr(layer, "regularize", False)]
+        if not self.regularize_layers or not layers:
+            return None
+        losses = [layer.get_and_reset_regularization_loss() for layer in layers]  # type: ignore[operator]
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def _sum_of_losses(loss: Tensor, *others: Tensor | None) -> Tensor:
+        for other in others:
+            loss = loss if other is None else loss + other.to(loss.device)
+        return loss
+
+    def _check_loss(self, loss: Tensor, model: torch.nn.Module, pred: Any) -> None:
+        """Raise when the loss is not finite."""
+        if not math.isfinite(loss.item()):
+            where = self._non_finite(model, "value") + self._non_finite_prediction(pred)
+            raise NonFiniteError(f"the loss is {loss.item()}; {where}")
 
     def _check_gradients(self, model: torch.nn.Module) -> None:
         """Clip the gradients, and raise when they are not finite."""

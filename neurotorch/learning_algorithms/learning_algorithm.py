@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.callbacks.base_callback import BaseCallback
@@ -27,3 +28,12 @@ class LearningAlgorithm(BaseCallback):
         super().__init__(**own)
         self.kwargs = kwargs
         self.params: list[Parameter] = [] if params is None else list(params)
+
+    def regularization_loss(self, trainer: Any) -> Tensor | None:
+        """Sum of the regularisers of the trainer that leave the step to the learning algorithm; None without any.
+
+        Every rule adds this to the loss, or its gradient to the gradients, of each step of its optimiser.
+        """
+        callbacks = getattr(trainer, "callbacks", ())
+        losses = [loss for callback in callbacks if (loss := callback.loss_for_step()) is not None]
+        return sum((loss.to(losses[0]) for loss in losses[1:]), losses[0]) if losses else None

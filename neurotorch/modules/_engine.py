@@ -43,8 +43,10 @@ class Schedule:
     """Steps of a run, what is fed back, and how much is kept.
 
     ``feedback[k]`` is the output that input k reads after the first ``given`` steps, -1 for zeros. ``teacher`` holds
-    true inputs ``[B, S, F]`` that are mixed into the feedback with ``teacher_weight``. ``lengths`` counts the given
-    steps of each sample, where they differ: outputs are zero and states stay after a sample's own end.
+    true inputs ``[B, S, F]`` that are mixed into the feedback with ``teacher_weight``. A piece of a longer run begins
+    at its step ``start``; inputs are fed back from its step ``forecast_from`` on (None: after the given ones).
+    ``lengths`` counts the given steps of each sample, where they differ: outputs are zero and states stay after a
+    sample's own end.
     """
 
     given: int
@@ -54,13 +56,28 @@ class Schedule:
     feedback: list[int]
     teacher: list[Tensor | None]
     teacher_weight: float
+    start: int = 0
+    forecast_from: int | None = None
     lengths: Tensor | None = None
+
+
+class _Bare(tuple[Tensor, ...]):
+    """The state of a layer that keeps one tensor and no tuple around it."""
 
 
 def _as_state(hidden: Any) -> State:
     if hidden is None or (isinstance(hidden, (tuple, list)) and len(hidden) == 0):
         return None
-    return tuple(hidden) if isinstance(hidden, (tuple, list)) else (hidden,)
+    return tuple(hidden) if isinstance(hidden, (tuple, list)) else _Bare((hidden,))
+
+
+def last_states(hidden: Sequence[State]) -> list[State]:
+    """States after the last step of what :func:`run` returned, for a run that goes on from there."""
+    return [None if traces is None else type(traces)(trace[:, -1] for trace in traces) for traces in hidden]
+
+
+def _as_given(state: Any) -> Any:
+    return state[0] if isinstance(state, _Bare) else state
 
 
 def _call(layer: torch.nn.Module, stateful: bool, x: Tensor, state: Any, extra: dict[str, Any]) -> tuple[Tensor, Any]:
@@ -82,7 +99,8 @@ def _stack_states(kept: Sequence[Any]) -> State:
     steps = [_as_state(hidden) for hidden in kept]
     if any(step is None for step in steps):
         return None
-    return tuple(torch.stack(list(entries), dim=1) for entries in zip(*[step for step in steps if step is not None]))
+    stacked = (torch.stack(list(entries), dim=1) for entries in zip(*[step for step in steps if step is not None]))
+    return type(steps[-1])(stacked)  # type: ignore[misc]
 
 
 def _last(states: Sequence[Tensor], keep: int, traced: bool) -> State:
@@ -93,23 +111,25 @@ def _last(states: Sequence[Tensor], keep: int, traced: bool) -> State:
 
 
 def _run_layer(
-    layer: torch.nn.Module, stateful: bool, x: Tensor, state: State, keep: int, lengths: Tensor | None
+    layer: torch.nn.Module, stateful: bool, x: Tensor, state: State, schedule: Schedule
 ) -> tuple[Tensor, State]:
     """One layer over the whole sequence."""
+    keep = schedule.keep_hidden
     if step_reason(layer) is None:
         assert isinstance(layer, BaseLayer)
         # A sequence method of somebody's own need not know of lengths that nobody gave.
-        own: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
+        own: dict[str, Any] = {} if schedule.lengths is None else {"lengths": schedule.lengths}
         out, hidden = layer.forward_sequence(x, state, trace=keep > 1, **own)
         return out, _last(hidden, keep, traced=keep > 1)
     outs: list[Tensor] = []
     kept: deque[Any] = deque(maxlen=keep)
-    current: Any = state
+    current: Any = _as_given(state)
     for t, x_t in enumerate(x.unbind(1)):
         before = current if t else None
-        out, current = _call(layer, stateful, x_t, current, {"t": t})
-        if lengths is not None:
-            out, current = hold(out, None, lengths > t), hold(current, before, lengths > t)
+        out, current = _call(layer, stateful, x_t, current, _time_of(schedule, t))
+        if schedule.lengths is not None:
+            running = schedule.lengths > t
+            out, current = hold(out, None, running), hold(current, before, running)
         outs.append(out)
         kept.append(current)
     return torch.stack(outs, dim=1), _stack_states(kept)
@@ -191,7 +211,7 @@ def _run_open_loop(network: Network, x: list[Tensor], states: list[State], sched
 
     def run(layer: torch.nn.Module, x: Tensor) -> Tensor:
         k = len(hidden)
-        out, state = _run_layer(layer, network.stateful[k], x, states[k], schedule.keep_hidden, schedule.lengths)
+        out, state = _run_layer(layer, network.stateful[k], x, states[k], schedule)
         hidden.append(state)
         return out
 
@@ -253,7 +273,7 @@ def _run_closed_loop(network: Network, x: list[Tensor], states: list[State], sch
 def _run_steps(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
     """Every layer once per time step, as the layers' Python code has it."""
     layers = network.layers
-    current: list[Any] = list(states)
+    current: list[Any] = [_as_given(state) for state in states]
     kept: list[deque[Any]] = [deque(maxlen=schedule.keep_hidden) for _ in layers]
     kept_outs: list[deque[Tensor]] = [deque(maxlen=schedule.keep_outputs) for _ in network.outputs]
     given = [x_k.unbind(1) for x_k in x]
@@ -269,12 +289,8 @@ def _run_steps(network: Network, x: list[Tensor], states: list[State], schedule:
         return out
 
     for t in range(schedule.total):
-        if t < schedule.given:
-            extra: dict[str, Any] = {"t": t}
-            now = [x_k[t] for x_k in given]
-        else:
-            extra = {"t": t, "forecasting": True, "tau": t - schedule.given}
-            now = _fed_back(outs, given, schedule, t)
+        extra = _time_of(schedule, t)
+        now = [x_k[t] for x_k in given] if t < schedule.given else fed_back(outs, given, schedule, t)
         n_inputs, n_hidden = len(network.inputs), len(network.hidden)
         if n_inputs:
             merged = torch.cat([step(k, x_t, extra) for k, x_t in enumerate(now)], dim=1)
@@ -287,7 +303,14 @@ def _run_steps(network: Network, x: list[Tensor], states: list[State], schedule:
     return [torch.stack(list(memory), dim=1) for memory in kept_outs], [_stack_states(memory) for memory in kept]
 
 
-def _fed_back(outs: list[Tensor], given: Sequence[Sequence[Tensor]], schedule: Schedule, t: int) -> list[Tensor]:
+def _time_of(schedule: Schedule, t: int) -> dict[str, Any]:
+    """What layers are told of a step."""
+    now = schedule.start + t
+    forecast_from = schedule.given if schedule.forecast_from is None else schedule.forecast_from
+    return {"t": now} if now < forecast_from else {"t": now, "forecasting": True, "tau": now - forecast_from}
+
+
+def fed_back(outs: Sequence[Tensor], given: Sequence[Sequence[Tensor]], schedule: Schedule, t: int) -> list[Tensor]:
     """The inputs of a forecast step: the last outputs, zeros where there is none, true inputs mixed in."""
     now = []
     for k, source in enumerate(schedule.feedback):

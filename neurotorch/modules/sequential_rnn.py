@@ -325,7 +325,7 @@ class SequentialRNN(SequencePredictions):
             self._feedback(),
             self._teachers(teacher, teacher_weight, named, total),
             teacher_weight,
-            lengths,
+            lengths=lengths,
         )
         states = self._initial_states(init_hidden_states, dtype)
         runner = run if self.online_rule is None else self.online_rule.run_online

@@ -1,6 +1,5 @@
 """BPTT against recorded training runs, and its options."""
 
-import json
 import math
 
 import numpy as np
@@ -9,67 +8,21 @@ import torch
 from helpers import GOLDEN
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, TensorDataset
+from training_runs import Record, load, optimizer_arguments, run_again
 
 from neurotorch import BPTT, CheckpointManager, SequentialRNN, Trainer
 from neurotorch.callbacks import BaseCallback
 from neurotorch.learning_algorithms.bptt import NonFiniteError
-from neurotorch.modules import layers as layer_classes
 from neurotorch.modules.layers import LILayer, SpyLIFLayer, SpyLILayer
 
 CASES = sorted(path.stem for path in (GOLDEN / "learning").glob("bptt_*.npz"))
 
 
-class Record(BaseCallback):
-    """Gradients and parameters around every step, predictions and losses."""
-
-    def __init__(self):
-        super().__init__(priority=60, save_state=False)
-        self.grads, self.predictions, self.losses, self.after = [], [], [], []
-
-    def on_optimization_begin(self, trainer, **kwargs):
-        named = dict(trainer.model.named_parameters())
-        self.grads.append({name: p.grad.clone() for name, p in named.items() if p.grad is not None})
-        self.predictions.append(kwargs["pred"].detach().clone())
-        self.after.append({name: p.detach().clone() for name, p in named.items()})
-
-    def on_iteration_end(self, trainer, **kwargs):
-        self.losses.append(trainer.state.train_loss)
-
-
-def recorded_model(archive, meta):
-    made = []
-    for spec in meta["layers"]:
-        is_readout = spec is meta["layers"][-1] and len(meta["layers"]) > 1
-        own = {} if is_readout else dict(meta["layer_kwargs"])
-        if meta["trainable"].get(f"input_layers.{spec['name']}.beta"):
-            own["learn_beta"] = True  # left out of the recorded arguments
-        made.append(getattr(layer_classes, spec["cls"])(spec["n_in"], spec["n_out"], name=spec["name"], **own))
-    model = SequentialRNN(
-        [{layer.name: layer} for layer in made],
-        foresight_time_steps=meta["foresight_time_steps"],
-        device="cpu",
-    ).build()
-    first = {k.removeprefix("init/"): torch.from_numpy(v) for k, v in archive.items() if k.startswith("init/")}
-    model.load_state_dict(first)
-    return model
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_matches_recorded_run(case):
-    with np.load(GOLDEN / "learning" / f"{case}.npz", allow_pickle=False) as file:
-        archive = {key: file[key] for key in file.files}
-    meta = json.loads(str(archive.pop("meta")))
-    if not all(hasattr(layer_classes, spec["cls"]) for spec in meta["layers"]):
-        pytest.skip("later model")
-    model = recorded_model(archive, meta)
-    optimizer = getattr(torch.optim, meta["optimizer"]["cls"])
-    group = meta["optimizer"]["groups"][0]
-    arguments = {name: group[name] for name in ("lr", "weight_decay", "momentum") if name in group}
-    record = Record()
-    algorithm = BPTT(default_optimizer_cls=optimizer, default_optim_kwargs=arguments)
-    x, y = torch.from_numpy(archive["x"]), torch.from_numpy(archive["y"])
-    trainer = Trainer(model, predict_method="get_prediction_trace", callbacks=[algorithm, record], verbose=False)
-    trainer.train(DataLoader(TensorDataset(x, y), batch_size=len(x)), n_iterations=meta["n_iterations"])
+    archive, meta = load(case)
+    cls, arguments = optimizer_arguments(meta)
+    model, record = run_again(archive, meta, BPTT(default_optimizer_cls=cls, default_optim_kwargs=arguments))
 
     np.testing.assert_allclose(torch.stack(record.predictions), archive["pred"], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(record.losses, archive["train_loss"], rtol=1e-5)
@@ -100,8 +53,9 @@ def run(model, loader, *callbacks, n_iterations=2, **options):
 
 def test_clips_the_joint_norm():
     model, loader = setting()
-    record = Record()
-    run(model, loader, BPTT(grad_norm_clip_value=1e-2, maximize=False), record)
+    algorithm = BPTT(grad_norm_clip_value=1e-2, maximize=False)
+    record = Record(algorithm)
+    run(model, loader, algorithm, record)
     for grads in record.grads:
         norm = math.sqrt(sum(float(g.square().sum()) for g in grads.values()))
         assert norm == pytest.approx(1e-2, rel=1e-3)
@@ -167,9 +121,10 @@ def test_bad_clip_is_named():
 
 def test_finite_gradients_whose_squares_overflow_are_clipped():
     model, loader = setting()
-    record = Record()
     huge = lambda pred, y: (pred - y).square().mean() * 1e25  # noqa: E731
-    run(model, loader, BPTT(criterion=huge, grad_norm_clip_value=1.0), record, n_iterations=1)
+    algorithm = BPTT(criterion=huge, grad_norm_clip_value=1.0)
+    record = Record(algorithm)
+    run(model, loader, algorithm, record, n_iterations=1)
     for grads in record.grads:
         assert math.sqrt(sum(float(g.square().sum()) for g in grads.values())) == pytest.approx(1.0, rel=1e-3)
 
