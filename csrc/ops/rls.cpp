@@ -9,9 +9,8 @@ Tensor rls_update(Tensor inverse, Tensor weight, const Tensor& regressor, const 
   require_shape("error", error, {-1});
   require_shape("inverse", inverse, {n, n});
   require_shape("weight", weight, {n, m});
-  for (const auto& [name, t] : {std::pair<const char*, const Tensor&>{"weight", weight},
-                                {"regressor", regressor},
-                                {"error", error}}) {
+  for (const auto& [name, t] :
+       {std::pair<const char*, const Tensor&>{"weight", weight}, {"regressor", regressor}, {"error", error}}) {
     require(t.scalar_type() == inverse.scalar_type(), std::string(name) + ": expected the dtype of inverse");
     require(t.device() == inverse.device(), std::string(name) + ": expected the device of inverse");
   }
