@@ -38,6 +38,13 @@ def time_steps(batch: Any) -> int:
     return max((int(t.shape[1]) for t in tensors if isinstance(t, Tensor) and t.dim() > 2), default=0)
 
 
+def whole_steps(argument: str, steps: int | None) -> int | None:
+    """A number of steps, None for none; ValueError where it is not a positive whole number."""
+    if steps is not None and (steps < 1 or steps != int(steps)):
+        raise ValueError(f"{argument}: expected a whole number of 1 or more, got {steps}")
+    return None if steps is None else int(steps)
+
+
 class WindowSteps(NamedTuple):
     """Steps of a window and of an optimiser period as they were given, None for a fraction of the sequence."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from neurotorch.learning_algorithms._windows import Targets, WindowSteps, repeated, time_steps, windows
+from neurotorch.learning_algorithms._windows import Targets, WindowSteps, repeated, time_steps, whole_steps, windows
 from neurotorch.learning_algorithms.bptt import BPTT
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules._pieces import PiecewiseRun
@@ -96,15 +96,11 @@ class TBPTT(BPTT):
         for name in ("auto_backward_time_steps_ratio", "auto_optim_time_steps_ratio"):
             value = getattr(self, name)
             assert 0.0 <= value <= 1.0, f"{name}: expected a number between 0 and 1, got {value}"
-        self.backward_time_steps = backward_time_steps
-        self.optim_time_steps = optim_time_steps
-        self.hidden_truncation = hidden_truncation
-        for name in ("backward_time_steps", "optim_time_steps", "hidden_truncation"):
-            steps = getattr(self, name)
-            if steps is not None and (steps < 1 or steps != int(steps)):
-                raise ValueError(f"{name}: expected a whole number of 1 or more, got {steps}")
+        self.backward_time_steps = whole_steps("backward_time_steps", backward_time_steps)
+        self.optim_time_steps = whole_steps("optim_time_steps", optim_time_steps)
+        self.hidden_truncation = whole_steps("hidden_truncation", hidden_truncation)
         ratios = self.auto_backward_time_steps_ratio, self.auto_optim_time_steps_ratio
-        self._given_steps = WindowSteps(backward_time_steps, optim_time_steps, *ratios)
+        self._given_steps = WindowSteps(self.backward_time_steps, self.optim_time_steps, *ratios)
         if backward_time_steps is not None and optim_time_steps is not None and backward_time_steps > optim_time_steps:
             raise NotImplementedError(
                 f"backward_time_steps: expected at most the {optim_time_steps} optim_time_steps, "
