@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from interleave import interleave, summarise
+from models import LAYERS, layer_of
 from workloads import Workload, feed_forward, forget_compiled, mnist, recurrent, zebrafish
 
 # torch's compiler warns in many places; in the benchmarks that is no error.
@@ -20,12 +21,15 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 class Case(NamedTuple):
-    """A workload, the targets of forward and of both passes, and whether the quick set has the compiled candidate."""
+    """A workload, the targets of forward and of both passes, and where the compiled candidate is.
+
+    `compiled` says whether the quick set has it; None that there is none.
+    """
 
     make: Callable[..., Workload]
     forward: dict[str, float]
     both: dict[str, float]
-    compiled: bool = True
+    compiled: bool | None = True
 
 
 CASES = {
@@ -41,6 +45,7 @@ CASES = {
     "b N=512 B=256": Case(partial(recurrent, 512, 256), {"fastest": 6.0}, {"fastest": 3.5}, compiled=False),
     "c": Case(mnist, {}, {"fastest": 3.5}),
     "d": Case(zebrafish, {}, {"compiled": 3.5}),
+    **{f"model {model}": Case(partial(layer_of, model), {}, {}, compiled=None) for model in LAYERS},
 }
 
 
@@ -73,12 +78,12 @@ def compare_timed(workload: Workload, names: list[str]) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("name", "compiled"),
-    [pytest.param(name, case.compiled, id=name) for name, case in CASES.items()]
+    [pytest.param(name, bool(case.compiled), id=name) for name, case in CASES.items()]
     # Large sizes compile for minutes.
     + [
         pytest.param(name, True, id=f"{name} compiled", marks=pytest.mark.slow)
         for name, case in CASES.items()
-        if not case.compiled
+        if case.compiled is False
     ],
 )
 def test_workload(

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from neurotorch.modules.base import BaseModel, NamedModule, SizedModule
+from neurotorch.modules.functions import PSigmoid, WeirdTanh
 from neurotorch.modules.layers import (
     ALIFLayer,
     ALIFLayerLPF,
@@ -42,6 +43,7 @@ from neurotorch.modules.spike_funcs import (
     SpikeFuncType,
     SpikeFuncType2Func,
 )
+from neurotorch.modules.utils import DimensionsCat
 
 if TYPE_CHECKING:
     from neurotorch.modules.sequential import Sequential
@@ -55,6 +57,7 @@ __all__ = [
     "BaseModel",
     "BaseNeuronsLayer",
     "BellecLIFLayer",
+    "DimensionsCat",
     "FiringRateLayer",
     "HeavisideArcTanApprox",
     "HeavisideBoxcarApprox",
@@ -74,6 +77,7 @@ __all__ = [
     "LinearRNN",
     "NamedModule",
     "NamedModuleWrapper",
+    "PSigmoid",
     "Sequential",
     "SequentialRNN",
     "SizedModule",
@@ -86,6 +90,7 @@ __all__ = [
     "SpyLIFLayer",
     "SpyLIFLayerLPF",
     "SpyLILayer",
+    "WeirdTanh",
     "WilsonCowanCURBDLayer",
     "WilsonCowanLayer",
 ]

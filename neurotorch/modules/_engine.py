@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from neurotorch.functional import LayerCall, run_network
+from neurotorch.modules.layers._lengths import hold, silence
 from neurotorch.modules.layers.base import BaseLayer
 from neurotorch.modules.plan import FUSED_NETWORK, FUSED_SEQUENCE, choose, step_reason
 
@@ -44,6 +45,8 @@ class Schedule:
     ``feedback[k]`` is the output that input k reads after the first ``given`` steps, -1 for zeros. ``teacher`` holds
     true inputs ``[B, S, F]`` that are mixed into the feedback with ``teacher_weight``. A piece of a longer run begins
     at its step ``start``; inputs are fed back from its step ``forecast_from`` on (None: after the given ones).
+    ``lengths`` counts the given steps of each sample, where they differ: outputs are zero and states stay after a
+    sample's own end.
     """
 
     given: int
@@ -55,6 +58,7 @@ class Schedule:
     teacher_weight: float
     start: int = 0
     forecast_from: int | None = None
+    lengths: Tensor | None = None
 
 
 class _Bare(tuple[Tensor, ...]):
@@ -113,13 +117,19 @@ def _run_layer(
     keep = schedule.keep_hidden
     if step_reason(layer) is None:
         assert isinstance(layer, BaseLayer)
-        out, hidden = layer.forward_sequence(x, state, trace=keep > 1)
+        # A sequence method of somebody's own need not know of lengths that nobody gave.
+        own: dict[str, Any] = {} if schedule.lengths is None else {"lengths": schedule.lengths}
+        out, hidden = layer.forward_sequence(x, state, trace=keep > 1, **own)
         return out, _last(hidden, keep, traced=keep > 1)
     outs: list[Tensor] = []
     kept: deque[Any] = deque(maxlen=keep)
     current: Any = _as_given(state)
     for t, x_t in enumerate(x.unbind(1)):
+        before = current if t else None
         out, current = _call(layer, stateful, x_t, current, _time_of(schedule, t))
+        if schedule.lengths is not None:
+            running = schedule.lengths > t
+            out, current = hold(out, None, running), hold(current, before, running)
         outs.append(out)
         kept.append(current)
     return torch.stack(outs, dim=1), _stack_states(kept)
@@ -127,12 +137,72 @@ def _run_layer(
 
 def run(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
     """Run the network the fastest way that its layers allow."""
+    if schedule.lengths is not None:
+        if schedule.total > schedule.given:
+            return _run_by_length(network, x, states, schedule, schedule.lengths)
+        x = [silence(x_k, schedule.lengths) if x_k.dim() == 3 else x_k for x_k in x]
     mode, _ = choose(network.layers, len(x), schedule.total > schedule.given)
     if mode == FUSED_NETWORK:
         return _run_closed_loop(network, x, states, schedule)
     if mode == FUSED_SEQUENCE:
         return _run_open_loop(network, x, states, schedule)
     return _run_steps(network, x, states, schedule)
+
+
+def _run_by_length(
+    network: Network, x: list[Tensor], states: list[State], schedule: Schedule, lengths: Tensor
+) -> Result:
+    """A forecast that starts at the end of each sample: samples of the same length run together."""
+    runs: list[Result] = []
+    order: list[Tensor] = []
+    regularized = [layer for layer in network.layers if isinstance(layer, BaseLayer) and layer.regularize]
+    losses: list[list[Tensor]] = [[] for _ in regularized]
+    for given in sorted({int(length) for length in lengths}):
+        group = (lengths == given).nonzero().squeeze(1)
+        total = given + schedule.total - schedule.given
+        own = Schedule(
+            given,
+            total,
+            total,
+            min(schedule.keep_hidden, total),
+            schedule.feedback,
+            [None if t is None else t[group, :total] for t in schedule.teacher],
+            schedule.teacher_weight,
+        )
+        parts = [None if s is None else tuple(e if e is None else e[group] for e in s) for s in states]
+        runs.append(run(network, [x_k[group, :given] for x_k in x], parts, own))
+        order.append(group)
+        for layer, own_losses in zip(regularized, losses):
+            own_losses.append(layer.get_regularization_loss())
+    for layer, own_losses in zip(regularized, losses):
+        layer._regularization_loss = torch.stack(own_losses).sum()
+    back = torch.argsort(torch.cat(order))
+
+    def join(parts: list[Tensor], keep: int, frozen: bool) -> Tensor:
+        """The parts as one batch in its order; the last steps of a time axis that every part fills from its start."""
+        filled = []
+        for part, group in zip(parts, order):
+            missing = schedule.given - int(lengths[group[0]])
+            filler = part[:, -1:] if frozen else part.new_zeros(()).expand(part.shape[0], 1, *part.shape[2:])
+            filled.append(torch.cat([part, filler.expand(-1, missing, *[-1] * (part.dim() - 2))], dim=1)[:, -keep:])
+        return torch.cat(filled)[back]
+
+    outs = [
+        join([result[0][k] for result in runs], schedule.keep_outputs, frozen=False) for k in range(len(runs[0][0]))
+    ]
+    hidden: list[State] = []
+    for k, first in enumerate(runs[0][1]):
+        traces = [result[1][k] for result in runs]
+        if first is None:
+            hidden.append(None)
+            continue
+        hidden.append(
+            tuple(
+                join([trace[i] for trace in traces if trace is not None], schedule.keep_hidden, frozen=True)
+                for i in range(len(first))
+            )
+        )
+    return outs, hidden
 
 
 def _run_open_loop(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
@@ -210,7 +280,11 @@ def _run_steps(network: Network, x: list[Tensor], states: list[State], schedule:
     outs: list[Tensor] = []
 
     def step(k: int, x_t: Tensor, extra: dict[str, Any]) -> Tensor:
-        out, current[k] = _call(layers[k], network.stateful[k], x_t, current[k], extra)
+        before, t = current[k], extra["t"]
+        out, current[k] = _call(layers[k], network.stateful[k], x_t, before, extra)
+        if schedule.lengths is not None:
+            running = schedule.lengths > t
+            out, current[k] = hold(out, None, running), hold(current[k], before if t else None, running)
         kept[k].append(current[k])
         return out
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from neurotorch.modules._engine import Network, Schedule, State, run
 from neurotorch.modules._predictions import SequencePredictions
 from neurotorch.modules.layers._fused import FusedLayer
+from neurotorch.modules.layers._lengths import checked_lengths
 from neurotorch.modules.plan import Plan, defines_forward, make_plan, takes_state
 from neurotorch.modules.sequential import size_of
 from neurotorch.transforms.base import move_to
@@ -265,6 +266,7 @@ class SequentialRNN(SequencePredictions):
         foresight_time_steps: int | None = None,
         teacher: Any = None,
         teacher_weight: float = 0.0,
+        lengths: Any = None,
     ) -> tuple[dict[str, Tensor], dict[str, Hidden]]:
         """Integrate the inputs and forecast.
 
@@ -282,6 +284,10 @@ class SequentialRNN(SequencePredictions):
             True inputs to mix into what is fed back in a forecast; S counts all time steps. No gradient reaches them.
         teacher_weight : float
             Weight w of the mixture ``(1 - w) * output + w * teacher``.
+        lengths : Tensor or sequence of int [B], optional
+            Number of given steps of each sample, 1 to T, by default T. Beyond them the inputs may hold anything. After
+            its end a sample's outputs are zero (before the output transform) and its states stay. A forecast starts at
+            the end of each sample and is as long for all; samples of the same length then run together.
 
         Returns
         -------
@@ -294,7 +300,7 @@ class SequentialRNN(SequencePredictions):
         Raises
         ------
         ValueError
-            Names or shapes of inputs or states do not fit.
+            Names or shapes of inputs or states do not fit, or a length is out of range.
         """
         foresight = self.foresight_time_steps if foresight_time_steps is None else foresight_time_steps
         assert foresight >= 0, f"foresight_time_steps: expected 0 or more, got {foresight}"
@@ -303,6 +309,10 @@ class SequentialRNN(SequencePredictions):
         named = self._time_series(inputs)
         x = list(named.values())
         given = x[0].shape[1]
+        if lengths is not None:
+            if self.online_rule is not None:
+                raise ValueError(f"lengths: {type(self.online_rule).__name__} learns from whole sequences only")
+            lengths = checked_lengths(lengths, x[0].shape[0], given, self.device)
         total = given + max(0, foresight - 1)
         if total > given:
             self._check_feedback()
@@ -315,6 +325,7 @@ class SequentialRNN(SequencePredictions):
             self._feedback(),
             self._teachers(teacher, teacher_weight, named, total),
             teacher_weight,
+            lengths=lengths,
         )
         states = self._initial_states(init_hidden_states, dtype)
         runner = run if self.online_rule is None else self.online_rule.run_online

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -54,6 +54,27 @@ def list_of_callable_to_sequential(callable_list: Sequence[Callable[..., Any]]) 
     return torch.nn.Sequential(
         *[f if isinstance(f, torch.nn.Module) else CallableToModuleWrapper(f) for f in callable_list]
     )
+
+
+def ravel_compose_transforms(transform: Any) -> list[Callable[..., Any]]:
+    """The callables in nested sequences, iterable modules and objects with a list of ``transforms``, in order.
+
+    Raises
+    ------
+    ValueError
+        Something in it is none of these.
+    """
+    parts = getattr(transform, "transforms", None)
+    if parts is None and (
+        isinstance(transform, (list, tuple))
+        or (isinstance(transform, torch.nn.Module) and isinstance(transform, Iterable))
+    ):
+        parts = transform
+    if parts is not None:
+        return [found for part in parts for found in ravel_compose_transforms(part)]
+    if not callable(transform):
+        raise ValueError(f"transform: expected a callable or a sequence of them, got {transform!r}")
+    return [transform]
 
 
 def mapping_update_recursively(d: MutableMapping[Any, Any], u: Mapping[Any, Any]) -> MutableMapping[Any, Any]:

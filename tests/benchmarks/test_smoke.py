@@ -10,12 +10,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 interleave = pytest.importorskip("interleave")
 workloads = pytest.importorskip("workloads")
+models = pytest.importorskip("models")
 
 TINY = {
     "a": partial(workloads.feed_forward, 12, 2, 20),
     "b": partial(workloads.recurrent, 20, 2, 12, inputs=30, rate=0.3),
     "c": partial(workloads.mnist, 3, 12),
     "d": partial(workloads.zebrafish, 20, 12),
+    **{f"model {model}": partial(models.layer_of, model, 20, 2, 30, 30, 0.3) for model in models.LAYERS},
 }
 
 

@@ -7,8 +7,10 @@ import torch
 from cases import MODELS, READOUTS, fused, make_case, outcome
 from networks import LayerSpec, NetworkCase, differentiate, make_network
 
+import neurotorch.modules.layers as every
 from neurotorch.modules import SequentialRNN
 from neurotorch.modules.layers import LIFLayer, LILayer, SpyLIFLayerLPF
+from neurotorch.modules.layers._fused import FusedLayer
 
 
 def operators(run) -> Counter:
@@ -55,12 +57,20 @@ def loss_of(model, x, **options):
     return sum(out.sum() for out in model(x, **options)[0].values())
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_one_operator_per_layer_call(number):
-    layer = layers()[number].build()
-    x = torch.rand(4, 30, int(layer.input_size))
+EVERY_LAYER = [kind for kind in vars(every).values() if isinstance(kind, type) and issubclass(kind, FusedLayer)]
+
+
+@pytest.mark.parametrize("options", [{}, {"force_dale_law": True, "regularize": True}], ids=["plain", "Dale"])
+@pytest.mark.parametrize("kind", EVERY_LAYER)
+def test_one_operator_per_layer_call(kind, options):
+    layer = kind(6, 6, **options).build()
+    x = torch.rand(4, 30, 6)
     counts = operators(lambda: layer(x)[0].sum().backward())
     assert counts == {f"{layer.model}_forward": 1, f"{layer.model}_backward": 1}
+
+
+def test_every_layer_is_counted():
+    assert len(EVERY_LAYER) == 18
 
 
 def test_one_operator_per_layer_of_a_model():

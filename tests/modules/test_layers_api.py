@@ -344,6 +344,24 @@ def test_a_failed_build_can_be_repaired():
     assert torch.equal(layer.build().forward_weights, torch.ones(4, 5))
 
 
+@pytest.mark.parametrize("as_parameter", [False, True])
+@pytest.mark.parametrize("kind", ["forward_weights", "recurrent_weights", "forward_sign", "recurrent_sign"])
+def test_values_assigned_before_the_build_stay(kind, as_parameter):
+    layer = LIFLayer(4, 5, force_dale_law=True)
+    shape = {"forward_weights": (4, 5), "recurrent_weights": (5, 5), "forward_sign": (4, 1), "recurrent_sign": (5, 1)}
+    value = torch.full(shape[kind], 0.25)
+    setattr(layer, kind, torch.nn.Parameter(value) if as_parameter else value)
+    before = getattr(layer, f"get_{kind}_parameter")()
+    layer.build()
+    assert getattr(layer, f"get_{kind}_parameter")() is before
+    assert torch.equal(before, value)
+    assert list(layer.state_dict()) == list(make(LIFLayer, force_dale_law=True).state_dict())
+    unsized = LIFLayer(output_size=5)
+    unsized.forward_weights = torch.ones(3, 5)
+    with pytest.raises(ValueError, match=r"forward_weights: expected shape \[4, 5\], got \[3, 5\]"):
+        unsized(torch.ones(1, 4))
+
+
 @pytest.mark.parametrize("kind", ["forward_weights", "recurrent_weights", "forward_sign", "recurrent_sign"])
 def test_assigning_stores_raw_values(kind):
     layer = make(LIFLayer, force_dale_law=True)

@@ -179,3 +179,11 @@ def test_bad_masks_are_named(message, options):
     with pytest.raises(ValueError, match=message):
         layer.build()
     assert not layer.is_built
+
+
+def test_assigned_weights_are_masked_when_built():
+    forward, _ = masks()
+    layer = LIFLayer(4, 6, forward_mask=forward)
+    layer.forward_weights = torch.ones(4, 6)
+    layer.build()
+    assert torch.equal(layer._forward_weights.detach(), forward.float())

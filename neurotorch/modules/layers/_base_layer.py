@@ -11,6 +11,7 @@ from neurotorch.dimension import SizeTypes
 from neurotorch.functional import LayerCall
 from neurotorch.modules.base import SizedModule
 from neurotorch.modules.layers._keywords import resolve
+from neurotorch.modules.layers._lengths import checked_lengths, hold, silence
 from neurotorch.transforms.base import move_to
 from neurotorch.utils import unpack_out_hh
 
@@ -277,7 +278,13 @@ class BaseLayer(SizedModule):
         return None
 
     def forward_sequence(
-        self, x: Tensor, state: Any = None, *, trace: bool = False, recompute_every: int = 0
+        self,
+        x: Tensor,
+        state: Any = None,
+        *,
+        trace: bool = False,
+        recompute_every: int = 0,
+        lengths: Any = None,
     ) -> tuple[Tensor, State]:
         """Run a whole sequence; here one call per step.
 
@@ -290,6 +297,9 @@ class BaseLayer(SizedModule):
             Return the state after every step instead of after the last one.
         recompute_every : int
             K > 0 keeps the state every K steps only and recomputes the others in the backward pass.
+        lengths : Tensor or sequence of int [B], optional
+            Number of steps of each sample, 1 to T, by default T. Beyond them `x` may hold anything: outputs are zero
+            and the state stays what it was at the end of the sample.
 
         Returns
         -------
@@ -306,10 +316,16 @@ class BaseLayer(SizedModule):
             raise ValueError(f"x: expected shape [B, T, F] with at least one step, got {list(x.shape)}")
         if recompute_every:
             raise ValueError(f"recompute_every: layer {self.name!r} runs step by step and keeps every step")
+        if lengths is not None:
+            lengths = checked_lengths(lengths, x.shape[0], x.shape[1], x.device)
+            x = silence(x, lengths)
         outs: list[Tensor] = []
         states: list[State] = []
         for t, x_t in enumerate(x.unbind(1)):
-            out, state = unpack_out_hh(self(x_t, state, t=t))
+            out, new = unpack_out_hh(self(x_t, state, t=t))
+            if lengths is not None:
+                out, new = hold(out, None, lengths > t), hold(new, state if states else None, lengths > t)
+            state = new
             outs.append(out)
             entries = () if state is None else (state,) if isinstance(state, Tensor) else tuple(state)
             states.append(tuple(entry for entry in entries if entry is not None))

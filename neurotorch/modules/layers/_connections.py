@@ -28,6 +28,7 @@ class ConnectedLayer(BaseLayer):
     _recurrent_sign: Parameter | None
     rec_mask: Parameter | None
     forward_mask: Tensor | None
+    _assigned: frozenset[str] = frozenset()  # kinds of weights and signs that were assigned before the layer was built
 
     def __setattr__(self, name: str, value: Any) -> None:
         # torch registers every Parameter under the name it is assigned to, past the setter of a property.
@@ -58,11 +59,6 @@ class ConnectedLayer(BaseLayer):
             "bias_weights": (n,),
         }
 
-    def _constant(self, value: Any, requires_grad: bool = False) -> Parameter:
-        """A constant of the model, kept in checkpoints: a scalar, or one value per neuron."""
-        like = self._reference_tensor()
-        return Parameter(checked("constant", value, None, like), requires_grad=bool(requires_grad))
-
     def build(self: Connected) -> Connected:
         """Create and initialise the parameters, once; returns the layer.
 
@@ -88,7 +84,14 @@ class ConnectedLayer(BaseLayer):
         like, shapes = self._reference_tensor().detach(), self._shapes()
 
         def parameter(kind: str, requires_grad: bool) -> Parameter:
-            return Parameter(like.new_empty(shapes[kind]), requires_grad=requires_grad)
+            assigned = getattr(self, f"_{kind}")
+            if kind not in self._assigned or assigned is None:
+                return Parameter(like.new_empty(shapes[kind]), requires_grad=requires_grad)
+            if tuple(assigned.shape) != shapes[kind]:
+                raise ValueError(f"{kind}: expected shape {list(shapes[kind])}, got {list(assigned.shape)}")
+            # Registered anew, in the order that checkpoints have.
+            del self._parameters[f"_{kind}"]
+            return assigned  # type: ignore[no-any-return]
 
         self._forward_weights = parameter("forward_weights", self.requires_grad)
         # A buffer, in checkpoints only where there is one.
@@ -150,9 +153,11 @@ class ConnectedLayer(BaseLayer):
             if fraction is not None:
                 # Another initialisation draws other weights, but the same neurons stay inhibitory.
                 self.kwargs[argument] = signs.cpu().numpy()
-            sign.copy_(signs)
+            if argument not in self._assigned:
+                sign.copy_(signs)
             values = (values / size if given is None and size > 0.0 else values).abs().sqrt()
-        weights.copy_(values)
+        if f"{kind}_weights" not in self._assigned:
+            weights.copy_(values)
         if self.kwargs.get(f"{kind}_mask") is not None:
             mask = self.forward_mask if kind == "forward" else self.rec_mask
             assert mask is not None
@@ -182,10 +187,13 @@ class ConnectedLayer(BaseLayer):
             if shape is not None and tuple(value.shape) != shape:
                 raise ValueError(f"{kind}: expected shape {list(shape)}, got {list(value.shape)}")
             setattr(self, attribute, value)
+            if not self._is_built:
+                self._assigned |= {kind}
         elif current is None:
             trainable = self.requires_grad or kind.endswith("sign")
             data = checked(kind, value, shape, self._reference_tensor())
             setattr(self, attribute, Parameter(data, requires_grad=trainable))
+            self._assigned |= {kind}
         else:
             current.data = checked(kind, value, shape, current)
 

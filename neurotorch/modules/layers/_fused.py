@@ -11,11 +11,13 @@ from torch.nn import Parameter
 from neurotorch.functional import LayerCall, run_sequence
 from neurotorch.modules.layers._activations import fused_name
 from neurotorch.modules.layers._base_layer import State, is_own
+from neurotorch.modules.layers._constants import ConstantsLayer
+from neurotorch.modules.layers._lengths import checked_lengths, freeze, last_step, silence
 from neurotorch.modules.layers._weights import checked
 from neurotorch.modules.layers.base import BaseNeuronsLayer
 
 
-class FusedLayer(BaseNeuronsLayer):
+class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
     """A layer with a neuron model of the native library.
 
     A subclass names the model, its states in the model's order, and its constants.
@@ -69,7 +71,7 @@ class FusedLayer(BaseNeuronsLayer):
         if inputs.dim() != 3:
             self.update_regularization_loss(state)
 
-    def forward(self, inputs: Tensor, state: Any = None, **kwargs: Any) -> Any:
+    def forward(self, inputs: Tensor, state: Any = None, *, lengths: Any = None, **kwargs: Any) -> Any:
         """Run one step or a whole sequence.
 
         Parameters
@@ -78,6 +80,8 @@ class FusedLayer(BaseNeuronsLayer):
             Cast to the dtype of the weights.
         state : tuple of Tensor [B, N], optional
             State before the first step; the layer makes one, or the entries that are None.
+        lengths : Tensor or sequence of int [B], optional
+            See :meth:`forward_sequence`; of a sequence only.
         **kwargs
             Ignored: containers pass the time step and the like.
 
@@ -93,13 +97,19 @@ class FusedLayer(BaseNeuronsLayer):
             The inputs are neither 2-D nor 3-D.
         """
         if inputs.dim() == 3:
-            return self._run_regularized(inputs, state, False, 0)
+            return self._run_regularized(inputs, state, False, 0, lengths)
         assert inputs.dim() == 2, f"inputs: expected shape [B, F] or [B, T, F], got {list(inputs.shape)}"
         out, state = self._run(inputs.unsqueeze(1), state, False, 0)
         return out.squeeze(1), state
 
     def forward_sequence(
-        self, x: Tensor, state: Any = None, *, trace: bool = False, recompute_every: int = 0
+        self,
+        x: Tensor,
+        state: Any = None,
+        *,
+        trace: bool = False,
+        recompute_every: int = 0,
+        lengths: Any = None,
     ) -> tuple[Tensor, State]:
         """Run a whole sequence in one fused operator, forward and backward.
 
@@ -115,6 +125,9 @@ class FusedLayer(BaseNeuronsLayer):
             Return the state after every step instead of after the last one.
         recompute_every : int
             K > 0 keeps the state every K steps only and computes the rest again in the backward pass.
+        lengths : Tensor or sequence of int [B], optional
+            Number of steps of each sample, 1 to T, by default T. Beyond them `x` may hold anything: outputs are zero
+            and the state stays what it was at the end of the sample. The operator keeps the traces of all states then.
 
         Returns
         -------
@@ -125,24 +138,34 @@ class FusedLayer(BaseNeuronsLayer):
         Raises
         ------
         ValueError
-            A shape does not fit.
+            A shape does not fit, or a length is out of range.
         """
         if self.stepwise_reason() is not None:
-            return super().forward_sequence(x, state, trace=trace, recompute_every=recompute_every)
+            return super().forward_sequence(x, state, trace=trace, recompute_every=recompute_every, lengths=lengths)
         if x.dim() != 3:
             raise ValueError(f"x: expected shape [B, T, F], got {list(x.shape)}")
         x, state = self._prepare(x, state)
         if self.regularize:
             self.reset_regularization_loss()
-        return self._run_regularized(x, state, trace, recompute_every)
+        return self._run_regularized(x, state, trace, recompute_every, lengths)
 
-    def _run_regularized(self, x: Tensor, state: Any, trace: bool, recompute_every: int) -> tuple[Tensor, State]:
-        out, states = self._run(x, state, trace or self.regularize, recompute_every)
+    def _run_regularized(
+        self, x: Tensor, state: Any, trace: bool, recompute_every: int, lengths: Any = None
+    ) -> tuple[Tensor, State]:
+        if lengths is not None:
+            lengths = checked_lengths(lengths, x.shape[0], x.shape[1], x.device)
+            x = silence(x, lengths)
+        traced = trace or self.regularize or lengths is not None
+        out, states = self._run(x, state, traced, recompute_every)
+        if lengths is not None:
+            out = silence(out, lengths)
         if self.regularize:
-            self.update_regularization_loss(states)
-            if not trace:
-                states = tuple(s[:, -1] for s in states)
-        return out, states
+            self.update_regularization_loss(states if lengths is None else tuple(silence(s, lengths) for s in states))
+        if trace:
+            return out, states if lengths is None else tuple(freeze(s, lengths) for s in states)
+        if not traced:
+            return out, states
+        return out, tuple(s[:, -1] if lengths is None else last_step(s, lengths) for s in states)
 
     def _run(self, x: Tensor, state: Any, trace: bool, recompute_every: int) -> tuple[Tensor, State]:
         if x.shape[1] == 0:

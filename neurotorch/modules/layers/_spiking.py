@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,11 +34,6 @@ _SURROGATES: dict[type[SpikeFunction], str] = {
 }
 
 
-def decay(dt: float, tau: Any) -> Any:
-    """``exp(-dt / tau)`` in double precision."""
-    return np.exp(-dt / np.asarray(tau, dtype=np.float64))
-
-
 class SpikingLayer(FusedLayer):
     """Base of the layers whose output is spikes, or a trace of them.
 
@@ -49,7 +43,7 @@ class SpikingLayer(FusedLayer):
 
     threshold: Tensor
     gamma: Tensor
-    lpf_alpha: float
+    lpf_alpha: float | Tensor
     _spike_func: type[SpikeFunction] = HeavisideSigmoidApprox
     _surrogate: str | None = "fast_sigmoid"
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from neurotorch.dimension import SizeTypes
+from neurotorch.modules.layers._constants import Constant
 from neurotorch.modules.layers._fused import ReadoutLayer
-from neurotorch.modules.layers.spiking import decay
 
 
 class LILayer(ReadoutLayer):
@@ -18,12 +17,14 @@ class LILayer(ReadoutLayer):
 
     Parameters
     ----------
-    tau_out : float
+    tau_out : float or array-like [N]
         Time constant in seconds, by default ``10 dt``.
-    kappa : float
+    learn_tau_out : bool
+        Train it through the free parameter ``logit_kappa``, which keeps kappa between 0 and 1; also in a frozen layer.
+    kappa : float or array-like [N]
         Decay per step, by default ``exp(-dt / tau_out)``.
     learn_kappa : bool
-        Train kappa, also in a frozen layer.
+        Train kappa itself, without bounds, also in a frozen layer.
     use_bias : bool
         Whether there is a bias, by default True.
     bias_weights : array-like [N], optional
@@ -38,7 +39,7 @@ class LILayer(ReadoutLayer):
 
     model = "li"
     state_names = ("V",)
-    kappa: Parameter
+    kappa: Tensor
 
     def __init__(
         self,
@@ -48,8 +49,9 @@ class LILayer(ReadoutLayer):
         dt: float = 1e-3,
         device: torch.device | str | None = None,
         *,
-        tau_out: float | None = None,
-        kappa: float | None = None,
+        tau_out: Constant | None = None,
+        learn_tau_out: bool | None = None,
+        kappa: Constant | None = None,
         learn_kappa: bool | None = None,
         use_bias: bool | None = None,
         bias_weights: Any = None,
@@ -63,18 +65,18 @@ class LILayer(ReadoutLayer):
             dt=dt,
             device=device,
             tau_out=tau_out,
+            learn_tau_out=learn_tau_out,
             kappa=kappa,
             learn_kappa=learn_kappa,
             use_bias=use_bias,
             bias_weights=bias_weights,
             **kwargs,
         )
-        self.kappa = self._constant(self.kwargs["kappa"], requires_grad=self.kwargs["learn_kappa"])
+        self._add_raw_decay("kappa", "tau_out")
 
     def _set_default_kwargs(self) -> None:
         super()._set_default_kwargs()
         self.kwargs.setdefault("tau_out", 10.0 * self.dt)
-        self.kwargs.setdefault("kappa", float(decay(self.dt, self.kwargs["tau_out"])))
         self.kwargs.setdefault("learn_kappa", False)
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
@@ -88,12 +90,15 @@ class SpyLILayer(ReadoutLayer):
 
     Parameters
     ----------
-    tau_syn, tau_mem : float
+    tau_syn, tau_mem : float or array-like [N]
         Time constants of synapse and membrane in seconds, by default ``5 dt`` and ``10 dt``.
-    alpha, beta : float
+    learn_tau_syn, learn_tau_mem : bool
+        Train them through the free parameters ``logit_alpha`` and ``logit_beta``, which keep the decays between 0
+        and 1; also in a frozen layer.
+    alpha, beta : float or array-like [N]
         Decays per step, by default ``exp(-dt / tau_syn)`` and ``exp(-dt / tau_mem)``.
     learn_alpha, learn_beta : bool
-        Train them, also in a frozen layer.
+        Train the decays themselves, without bounds, also in a frozen layer.
     use_bias : bool
         Whether there is a bias, by default False.
     bias_weights : array-like [N], optional
@@ -109,8 +114,8 @@ class SpyLILayer(ReadoutLayer):
     model = "spy_li"
     state_names = ("V", "I_syn")
     bias_comes_first = False
-    alpha: Parameter
-    beta: Parameter
+    alpha: Tensor
+    beta: Tensor
 
     def __init__(
         self,
@@ -120,11 +125,13 @@ class SpyLILayer(ReadoutLayer):
         dt: float = 1e-3,
         device: torch.device | str | None = None,
         *,
-        tau_syn: float | None = None,
-        alpha: float | None = None,
+        tau_syn: Constant | None = None,
+        learn_tau_syn: bool | None = None,
+        alpha: Constant | None = None,
         learn_alpha: bool | None = None,
-        tau_mem: float | None = None,
-        beta: float | None = None,
+        tau_mem: Constant | None = None,
+        learn_tau_mem: bool | None = None,
+        beta: Constant | None = None,
         learn_beta: bool | None = None,
         use_bias: bool | None = None,
         bias_weights: Any = None,
@@ -138,26 +145,26 @@ class SpyLILayer(ReadoutLayer):
             dt=dt,
             device=device,
             tau_syn=tau_syn,
+            learn_tau_syn=learn_tau_syn,
             alpha=alpha,
             learn_alpha=learn_alpha,
             tau_mem=tau_mem,
+            learn_tau_mem=learn_tau_mem,
             beta=beta,
             learn_beta=learn_beta,
             use_bias=use_bias,
             bias_weights=bias_weights,
             **kwargs,
         )
-        self.alpha = self._constant(self.kwargs["alpha"], requires_grad=self.kwargs["learn_alpha"])
-        self.beta = self._constant(self.kwargs["beta"], requires_grad=self.kwargs["learn_beta"])
+        self._add_raw_decay("alpha", "tau_syn")
+        self._add_raw_decay("beta", "tau_mem")
 
     def _set_default_kwargs(self) -> None:
         self.kwargs.setdefault("use_bias", False)
         super()._set_default_kwargs()
         self.kwargs.setdefault("tau_syn", 5.0 * self.dt)
-        self.kwargs.setdefault("alpha", float(decay(self.dt, self.kwargs["tau_syn"])))
         self.kwargs.setdefault("learn_alpha", False)
         self.kwargs.setdefault("tau_mem", 10.0 * self.dt)
-        self.kwargs.setdefault("beta", float(decay(self.dt, self.kwargs["tau_mem"])))
         self.kwargs.setdefault("learn_beta", False)
 
     def _forward_std(self) -> float:

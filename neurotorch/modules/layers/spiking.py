@@ -11,7 +11,8 @@ from torch import Tensor
 
 from neurotorch.dimension import SizeTypes
 from neurotorch.modules.layers._base_layer import State
-from neurotorch.modules.layers._spiking import Adaptive, SpikingLayer, decay
+from neurotorch.modules.layers._constants import Constant, decay
+from neurotorch.modules.layers._spiking import Adaptive, SpikingLayer
 from neurotorch.modules.spike_funcs import HeavisidePhiApprox, HeavisideSigmoidApprox, SpikeFunction, SpikeFuncType
 
 __all__ = [
@@ -37,11 +38,15 @@ class LIFLayer(SpikingLayer):
     spike_func : SpikeFunction class or SpikeFuncType
         Surrogate derivative, see :mod:`neurotorch.modules.spike_funcs`. With a class of one's own the layer runs in
         Python, step by step.
-    tau_m : float
+    tau_m : float or array-like [N]
         Membrane time constant in seconds, by default ``10 dt``.
-    threshold : float
+    threshold : float or array-like [N]
         Firing threshold, by default 1.
-    gamma : float
+    learn_tau_m, learn_threshold : bool
+        Train them, also in a frozen layer: one value for all neurons where a number was given, else one per neuron.
+        Checkpoints hold the free parameters ``logit_alpha`` and ``log_threshold``, which keep alpha between 0 and 1
+        and the threshold positive.
+    gamma : float or array-like [N]
         Slope or height of the surrogate derivative, by default 100 for the fast sigmoid and 1 otherwise.
     spikes_regularization_factor : float
         With ``regularize=True`` this times the number of spikes is the regularisation loss.
@@ -67,9 +72,11 @@ class LIFLayer(SpikingLayer):
         dt: float = 1e-3,
         device: torch.device | str | None = None,
         *,
-        tau_m: float | None = None,
-        threshold: float | None = None,
-        gamma: float | None = None,
+        tau_m: Constant | None = None,
+        learn_tau_m: bool | None = None,
+        threshold: Constant | None = None,
+        learn_threshold: bool | None = None,
+        gamma: Constant | None = None,
         spikes_regularization_factor: float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -84,13 +91,15 @@ class LIFLayer(SpikingLayer):
             dt,
             device,
             tau_m=tau_m,
+            learn_tau_m=learn_tau_m,
             threshold=threshold,
+            learn_threshold=learn_threshold,
             gamma=gamma,
             spikes_regularization_factor=spikes_regularization_factor,
             **kwargs,
         )
-        self.alpha = self._constant(decay(dt, self.kwargs["tau_m"]))
-        self.threshold = self._constant(self.kwargs["threshold"])
+        self._add_decay("alpha", "tau_m")
+        self._add_threshold()
         self.gamma = self._constant(self.kwargs["gamma"])
 
     def _set_default_kwargs(self) -> None:
@@ -120,7 +129,7 @@ class BellecLIFLayer(LIFLayer):
         By default :class:`~neurotorch.modules.spike_funcs.HeavisidePhiApprox`.
     gamma : float
         Height or slope of the surrogate derivative, by default 1 (100 for the fast sigmoid); 0.3 in the publication.
-    tau_m, threshold, spikes_regularization_factor
+    tau_m, learn_tau_m, threshold, learn_threshold, spikes_regularization_factor
         See :class:`LIFLayer`.
     input_size, output_size, name, use_recurrent_connection, dt, device, **kwargs
         See :class:`~neurotorch.modules.layers.base.BaseNeuronsLayer`.
@@ -170,16 +179,18 @@ class ALIFLayer(Adaptive, LIFLayer):
 
     Parameters
     ----------
-    tau_m, tau_a : float
+    tau_m, tau_a : float or array-like [N]
         Time constants of membrane and adaptation in seconds, by default ``20 dt`` and ``200 dt``.
-    beta : float
+    beta : float or array-like [N]
         Strength of the adaptation: by how much a spike raises the threshold. By default 1.6.
     learn_beta : bool
         Train beta, also in a frozen layer.
+    learn_tau_m, learn_tau_a : bool
+        Train the time constants through ``logit_alpha`` and ``logit_rho``, see :class:`LIFLayer`.
     gamma : float
         Slope or height of the surrogate derivative, by default 100 for the fast sigmoid, 0.3 for
         :class:`~neurotorch.modules.spike_funcs.HeavisidePhiApprox` and 1 otherwise.
-    spike_func, threshold, spikes_regularization_factor
+    spike_func, threshold, learn_threshold, spikes_regularization_factor
         See :class:`LIFLayer`.
     input_size, output_size, name, use_recurrent_connection, use_rec_eye_mask, dt, device, **kwargs
         See :class:`~neurotorch.modules.layers.base.BaseNeuronsLayer`.
@@ -204,8 +215,9 @@ class ALIFLayer(Adaptive, LIFLayer):
         dt: float = 1e-3,
         device: torch.device | str | None = None,
         *,
-        tau_a: float | None = None,
-        beta: float | None = None,
+        tau_a: Constant | None = None,
+        learn_tau_a: bool | None = None,
+        beta: Constant | None = None,
         learn_beta: bool | None = None,
         **kwargs: Any,
     ) -> None:
@@ -219,12 +231,13 @@ class ALIFLayer(Adaptive, LIFLayer):
             dt,
             device,
             tau_a=tau_a,
+            learn_tau_a=learn_tau_a,
             beta=beta,
             learn_beta=learn_beta,
             **kwargs,
         )
         self.beta = self._constant(self.kwargs["beta"], requires_grad=self.kwargs["learn_beta"])
-        self.rho = self._constant(decay(dt, self.kwargs["tau_a"]))
+        self._add_decay("rho", "tau_a")
 
     def _set_default_kwargs(self) -> None:
         self.kwargs.setdefault("tau_m", 20.0 * self.dt)
@@ -255,9 +268,11 @@ class SpyLIFLayer(SpikingLayer):
 
     Parameters
     ----------
-    tau_syn, tau_mem : float
+    tau_syn, tau_mem : float or array-like [N]
         Time constants of synapse and membrane in seconds, by default ``5 dt`` and ``10 dt``.
-    spike_func, threshold, gamma, spikes_regularization_factor
+    learn_tau_syn, learn_tau_mem : bool
+        Train them through ``logit_alpha`` and ``logit_beta``, see :class:`LIFLayer`.
+    spike_func, threshold, learn_threshold, gamma, spikes_regularization_factor
         See :class:`LIFLayer`.
     input_size, output_size, name, use_recurrent_connection, use_rec_eye_mask, dt, device, **kwargs
         See :class:`~neurotorch.modules.layers.base.BaseNeuronsLayer`.
@@ -281,10 +296,13 @@ class SpyLIFLayer(SpikingLayer):
         device: torch.device | str | None = None,
         *,
         spike_func: type[SpikeFunction] | SpikeFuncType = HeavisideSigmoidApprox,
-        tau_syn: float | None = None,
-        tau_mem: float | None = None,
-        threshold: float | None = None,
-        gamma: float | None = None,
+        tau_syn: Constant | None = None,
+        learn_tau_syn: bool | None = None,
+        tau_mem: Constant | None = None,
+        learn_tau_mem: bool | None = None,
+        threshold: Constant | None = None,
+        learn_threshold: bool | None = None,
+        gamma: Constant | None = None,
         spikes_regularization_factor: float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -299,15 +317,18 @@ class SpyLIFLayer(SpikingLayer):
             dt,
             device,
             tau_syn=tau_syn,
+            learn_tau_syn=learn_tau_syn,
             tau_mem=tau_mem,
+            learn_tau_mem=learn_tau_mem,
             threshold=threshold,
+            learn_threshold=learn_threshold,
             gamma=gamma,
             spikes_regularization_factor=spikes_regularization_factor,
             **kwargs,
         )
-        self.alpha = self._constant(decay(dt, self.kwargs["tau_syn"]))
-        self.beta = self._constant(decay(dt, self.kwargs["tau_mem"]))
-        self.threshold = self._constant(self.kwargs["threshold"])
+        self._add_decay("alpha", "tau_syn")
+        self._add_decay("beta", "tau_mem")
+        self._add_threshold()
         self.gamma = self._constant(self.kwargs["gamma"])
 
     def _set_default_kwargs(self) -> None:
@@ -357,13 +378,15 @@ class SpyALIFLayer(Adaptive, SpyLIFLayer):
 
     Parameters
     ----------
-    tau_a : float
+    tau_a : float or array-like [N]
         Time constant of the adaptation in seconds, by default ``200 dt``.
-    kappa : float
+    kappa : float or array-like [N]
         Strength of the adaptation: by how much a spike raises the threshold. By default 1.6.
     learn_kappa : bool
         Train kappa, also in a frozen layer.
-    tau_syn, tau_mem, spike_func, threshold, gamma, spikes_regularization_factor
+    learn_tau_a : bool
+        Train the time constant through ``logit_rho``, see :class:`LIFLayer`.
+    tau_syn, tau_mem, learn_tau_syn, learn_tau_mem, spike_func, threshold, gamma, spikes_regularization_factor
         See :class:`SpyLIFLayer`.
     input_size, output_size, name, use_recurrent_connection, use_rec_eye_mask, dt, device, **kwargs
         See :class:`~neurotorch.modules.layers.base.BaseNeuronsLayer`.
@@ -386,8 +409,9 @@ class SpyALIFLayer(Adaptive, SpyLIFLayer):
         dt: float = 1e-3,
         device: torch.device | str | None = None,
         *,
-        tau_a: float | None = None,
-        kappa: float | None = None,
+        tau_a: Constant | None = None,
+        learn_tau_a: bool | None = None,
+        kappa: Constant | None = None,
         learn_kappa: bool | None = None,
         **kwargs: Any,
     ) -> None:
@@ -400,12 +424,13 @@ class SpyALIFLayer(Adaptive, SpyLIFLayer):
             dt,
             device,
             tau_a=tau_a,
+            learn_tau_a=learn_tau_a,
             kappa=kappa,
             learn_kappa=learn_kappa,
             **kwargs,
         )
         self.kappa = self._constant(self.kwargs["kappa"], requires_grad=self.kwargs["learn_kappa"])
-        self.rho = self._constant(decay(dt, self.kwargs["tau_a"]))
+        self._add_decay("rho", "tau_a")
 
     def _set_default_kwargs(self) -> None:
         super()._set_default_kwargs()
@@ -487,16 +512,16 @@ class IzhikevichLayer(SpikingLayer):
         dt: float = 1e-3,
         device: torch.device | str | None = None,
         *,
-        C: float | None = None,
-        v_rest: float | None = None,
-        v_th: float | None = None,
-        k: float | None = None,
-        a: float | None = None,
-        b: float | None = None,
-        c: float | None = None,
-        d: float | None = None,
-        v_peak: float | None = None,
-        gamma: float | None = None,
+        C: Constant | None = None,
+        v_rest: Constant | None = None,
+        v_th: Constant | None = None,
+        k: Constant | None = None,
+        a: Constant | None = None,
+        b: Constant | None = None,
+        c: Constant | None = None,
+        d: Constant | None = None,
+        v_peak: Constant | None = None,
+        gamma: Constant | None = None,
         spikes_regularization_factor: float | None = None,
         **kwargs: Any,
     ) -> None:

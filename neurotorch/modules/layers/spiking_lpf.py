@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from neurotorch.dimension import SizeTypes
 from neurotorch.modules.layers._base_layer import State
-from neurotorch.modules.layers._spiking import SpikingLayer, decay
+from neurotorch.modules.layers._constants import Constant
+from neurotorch.modules.layers._spiking import SpikingLayer
 from neurotorch.modules.layers.spiking import ALIFLayer, LIFLayer, SpyALIFLayer, SpyLIFLayer
 from neurotorch.modules.spike_funcs import HeavisideSigmoidApprox, SpikeFunction, SpikeFuncType
 
@@ -20,8 +22,16 @@ class LowPass(SpikingLayer):
 
     def _set_default_kwargs(self) -> None:
         super()._set_default_kwargs()
-        tau = self.kwargs["tau_mem"] if "tau_mem" in self.kwargs else self.kwargs["tau_m"]
-        self.kwargs.setdefault("lpf_alpha", float(decay(self.dt, tau)))
+        tau = "tau_mem" if "tau_mem" in self.kwargs else "tau_m"
+        if "lpf_alpha" not in self.kwargs:
+            self.kwargs["lpf_alpha"] = self._decay_of(tau)
+
+    def _add_filter(self) -> None:
+        value, learn = self.kwargs["lpf_alpha"], bool(self.kwargs.setdefault("learn_lpf_alpha", False))
+        if np.ndim(value) == 0 and not learn:
+            self.lpf_alpha = float(value)
+        else:
+            self._add_constant("lpf_alpha", "lpf_alpha", value, "logit", learn)
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
         return (*super()._model_constants(), self.lpf_alpha)
@@ -44,7 +54,8 @@ class LowPass(SpikingLayer):
 
     def extra_repr(self) -> str:
         """The decay of the filter."""
-        return f", lpf_alpha:{self.lpf_alpha:.4g}"
+        values = torch.as_tensor(self.lpf_alpha).detach()
+        return f", lpf_alpha:{values.item():.4g}" if values.dim() == 0 else ", lpf_alpha per neuron"
 
 
 class LIFLayerLPF(LowPass, LIFLayer):
@@ -54,10 +65,12 @@ class LIFLayerLPF(LowPass, LIFLayer):
     ----------
     spike_func
         See :class:`LIFLayer`.
-    tau_mem : float
+    tau_mem : float or array-like [N]
         Time constant of the filter in seconds, by default ``tau_m``.
-    lpf_alpha : float
-        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. Not kept in checkpoints.
+    lpf_alpha : float or array-like [N]
+        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. A number is not kept in checkpoints.
+    learn_lpf_alpha : bool
+        Train it through the free parameter ``logit_lpf_alpha``, which keeps it between 0 and 1; also in a frozen layer.
     input_size, output_size, name, use_recurrent_connection, use_rec_eye_mask, dt, device, **kwargs
         See :class:`LIFLayer`.
     """
@@ -76,8 +89,9 @@ class LIFLayerLPF(LowPass, LIFLayer):
         device: torch.device | str | None = None,
         *,
         spike_func: type[SpikeFunction] | SpikeFuncType = HeavisideSigmoidApprox,
-        tau_mem: float | None = None,
-        lpf_alpha: float | None = None,
+        tau_mem: Constant | None = None,
+        lpf_alpha: Constant | None = None,
+        learn_lpf_alpha: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -91,9 +105,10 @@ class LIFLayerLPF(LowPass, LIFLayer):
             device,
             tau_mem=tau_mem,
             lpf_alpha=lpf_alpha,
+            learn_lpf_alpha=learn_lpf_alpha,
             **kwargs,
         )
-        self.lpf_alpha = float(self.kwargs["lpf_alpha"])
+        self._add_filter()
 
 
 class ALIFLayerLPF(LowPass, ALIFLayer):
@@ -103,10 +118,12 @@ class ALIFLayerLPF(LowPass, ALIFLayer):
     ----------
     spike_func
         See :class:`ALIFLayer`.
-    tau_mem : float
+    tau_mem : float or array-like [N]
         Time constant of the filter in seconds, by default ``tau_m``.
-    lpf_alpha : float
-        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. Not kept in checkpoints.
+    lpf_alpha : float or array-like [N]
+        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. A number is not kept in checkpoints.
+    learn_lpf_alpha : bool
+        Train it through the free parameter ``logit_lpf_alpha``, which keeps it between 0 and 1; also in a frozen layer.
     input_size, output_size, name, use_recurrent_connection, use_rec_eye_mask, dt, device, **kwargs
         See :class:`ALIFLayer`.
     """
@@ -125,8 +142,9 @@ class ALIFLayerLPF(LowPass, ALIFLayer):
         device: torch.device | str | None = None,
         *,
         spike_func: type[SpikeFunction] | SpikeFuncType = HeavisideSigmoidApprox,
-        tau_mem: float | None = None,
-        lpf_alpha: float | None = None,
+        tau_mem: Constant | None = None,
+        lpf_alpha: Constant | None = None,
+        learn_lpf_alpha: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -140,9 +158,10 @@ class ALIFLayerLPF(LowPass, ALIFLayer):
             device,
             tau_mem=tau_mem,
             lpf_alpha=lpf_alpha,
+            learn_lpf_alpha=learn_lpf_alpha,
             **kwargs,
         )
-        self.lpf_alpha = float(self.kwargs["lpf_alpha"])
+        self._add_filter()
 
 
 class SpyLIFLayerLPF(LowPass, SpyLIFLayer):
@@ -150,8 +169,10 @@ class SpyLIFLayerLPF(LowPass, SpyLIFLayer):
 
     Parameters
     ----------
-    lpf_alpha : float
-        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. Not kept in checkpoints.
+    lpf_alpha : float or array-like [N]
+        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. A number is not kept in checkpoints.
+    learn_lpf_alpha : bool
+        Train it through the free parameter ``logit_lpf_alpha``, which keeps it between 0 and 1; also in a frozen layer.
     input_size, output_size, name, use_recurrent_connection, use_rec_eye_mask, dt, device, **kwargs
         See :class:`SpyLIFLayer`.
     """
@@ -169,7 +190,8 @@ class SpyLIFLayerLPF(LowPass, SpyLIFLayer):
         dt: float = 1e-3,
         device: torch.device | str | None = None,
         *,
-        lpf_alpha: float | None = None,
+        lpf_alpha: Constant | None = None,
+        learn_lpf_alpha: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -181,9 +203,10 @@ class SpyLIFLayerLPF(LowPass, SpyLIFLayer):
             dt,
             device,
             lpf_alpha=lpf_alpha,
+            learn_lpf_alpha=learn_lpf_alpha,
             **kwargs,
         )
-        self.lpf_alpha = float(self.kwargs["lpf_alpha"])
+        self._add_filter()
 
 
 class SpyALIFLayerLPF(LowPass, SpyALIFLayer):
@@ -191,8 +214,10 @@ class SpyALIFLayerLPF(LowPass, SpyALIFLayer):
 
     Parameters
     ----------
-    lpf_alpha : float
-        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. Not kept in checkpoints.
+    lpf_alpha : float or array-like [N]
+        Decay of the filter per step, by default ``exp(-dt / tau_mem)``. A number is not kept in checkpoints.
+    learn_lpf_alpha : bool
+        Train it through the free parameter ``logit_lpf_alpha``, which keeps it between 0 and 1; also in a frozen layer.
     input_size, output_size, name, use_recurrent_connection, use_rec_eye_mask, dt, device, **kwargs
         See :class:`SpyALIFLayer`.
     """
@@ -210,7 +235,8 @@ class SpyALIFLayerLPF(LowPass, SpyALIFLayer):
         dt: float = 1e-3,
         device: torch.device | str | None = None,
         *,
-        lpf_alpha: float | None = None,
+        lpf_alpha: Constant | None = None,
+        learn_lpf_alpha: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -222,6 +248,7 @@ class SpyALIFLayerLPF(LowPass, SpyALIFLayer):
             dt,
             device,
             lpf_alpha=lpf_alpha,
+            learn_lpf_alpha=learn_lpf_alpha,
             **kwargs,
         )
-        self.lpf_alpha = float(self.kwargs["lpf_alpha"])
+        self._add_filter()

@@ -193,11 +193,14 @@ class WilsonCowanLayer(FusedLayer):
     def _freezable_parameters(self) -> list[Parameter]:
         return super()._freezable_parameters() + self._learned()
 
-    def _create_parameters(self) -> None:
-        n = int(self._output_size or 0)
+    def _check_constants(self, n: int) -> None:
         for name, parameter in (("mu", self.mu), ("tau", self.tau_sqrt), ("r", self.r_sqrt)):
             if parameter.numel() not in (1, n):
                 raise ValueError(f"{name}: expected a scalar or shape [{n}], got {list(parameter.shape)}")
+
+    def _create_parameters(self) -> None:
+        n = int(self._output_size or 0)
+        self._check_constants(n)
         # One value per neuron where they are trained; the objects stay those that were made with the layer.
         if self.kwargs["learn_mu"] and self.mu.dim() == 0:
             self.mu.data = self.mu.data.expand(1, n).clone()
