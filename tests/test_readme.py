@@ -1,4 +1,4 @@
-"""The README's Python examples run, and its commands exist."""
+"""The Python examples of the README and of the page on learning run, and the commands exist."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,29 @@ import pytest
 
 from neurotorch.cli import main
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def examples(text):
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+EXAMPLES = examples(README)
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_example_runs(number):
     exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {})
+
+
+def test_examples_of_learning_run():
+    """The first one makes what the others use."""
+    found = examples((ROOT / "docs" / "learning.md").read_text())
+    assert found
+    shared = {}
+    for number, example in enumerate(found):
+        exec(compile(example, f"learning.md example {number}", "exec"), shared)
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^    neurotorch (\w+)", README, re.MULTILINE))))

@@ -12,6 +12,7 @@ from neurotorch.datasets.recording import AXES, NAMES
 
 def add_fit_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``neurotorch fit``."""
+    from neurotorch.fitting.learning import LEARNING
     from neurotorch.fitting.settings import RECIPES
 
     parser = commands.add_parser(
@@ -28,8 +29,9 @@ def add_fit_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     add("--axes", choices=AXES, help="what the axes of the array are; guessed and printed where not given")
     add("--drop-constant", action="store_true", help="leave out units that never change")
     add("--model", choices=list(RECIPES), default="spy-lif-lpf", help="neurons of the hidden layer")
+    add("--learning", choices=list(LEARNING), default="bptt", help="learning rule; tbptt learns window by window")
     add("--dale", action=argparse.BooleanOptionalAction, default=True, help="one sign per presynaptic unit")
-    add("--iterations", type=int, help="gradient steps; by default those of the model's recipe")
+    add("--iterations", type=int, help="passes over the recording; by default those of the model's recipe")
     add(
         "--sigma",
         type=float,
@@ -69,6 +71,7 @@ def _run_fit(parsed: argparse.Namespace) -> int:
         )
         settings = FitSettings(
             model=parsed.model,
+            learning=parsed.learning,
             dale=parsed.dale,
             iterations=RECIPES[parsed.model].iterations if parsed.iterations is None else parsed.iterations,
             sigma=recording.sigma if parsed.sigma is None else parsed.sigma,
@@ -80,8 +83,8 @@ def _run_fit(parsed: argparse.Namespace) -> int:
         _say(recording.origin)
         law = "Dale's law" if settings.dale else "free signs"
         _say(
-            f"{settings.model} with {law}, {settings.iterations} iterations, {settings.normalise} normalisation, "
-            f"sigma {settings.sigma:g}, seed {settings.seed}; writing to {out}"
+            f"{settings.model} with {law} by {settings.learning}, {settings.iterations} iterations, "
+            f"{settings.normalise} normalisation, sigma {settings.sigma:g}, seed {settings.seed}; writing to {out}"
         )
         found = fit(recording, settings, out, bar=sys.stderr.isatty(), say=_say)
     except FitInterrupted as stop:

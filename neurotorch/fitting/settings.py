@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from neurotorch.datasets.preprocessing import NORMALISATIONS
+from neurotorch.fitting.learning import LEARNING
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,13 @@ class FitSettings:
     ----------
     model : str
         A key of :data:`RECIPES`.
+    learning : str
+        Learning rule, a key of :data:`neurotorch.fitting.learning.LEARNING`: ``"bptt"``, through the whole sequence, or
+        ``"tbptt"``, through windows of it.
     dale : bool
         Give each unit one sign over all its connections to the hidden layer (Dale's law).
     iterations : int
-        Gradient steps.
+        Passes over the sequence; with BPTT one gradient step each.
     sigma : float
         Width in frames of the smoothing along time.
     normalise : {"global", "unit"}
@@ -94,10 +98,13 @@ class FitSettings:
     normalise: str = "global"
     holdout: float = 0.0
     seed: int = 0
+    learning: str = "bptt"
 
     def __post_init__(self) -> None:
         if self.model not in RECIPES:
             raise ValueError(f"model: expected one of {', '.join(RECIPES)}, got {self.model!r}")
+        if self.learning not in LEARNING:
+            raise ValueError(f"learning: expected one of {', '.join(LEARNING)}, got {self.learning!r}")
         if self.iterations < 1:
             raise ValueError(f"iterations: expected 1 or more, got {self.iterations}")
         if not 0.0 <= self.sigma < math.inf:
@@ -119,8 +126,8 @@ class FitSettings:
         return asdict(self)
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """Names of the choices in which the plain values `other` differ."""
-        return [f.name for f in fields(self) if getattr(self, f.name) != other.get(f.name)]
+        """Names of the choices in which the plain values `other` differ; one without a choice has its default."""
+        return [f.name for f in fields(self) if getattr(self, f.name) != other.get(f.name, f.default)]
 
     def train_frames(self, frames: int) -> int:
         """Number of first frames that training sees.

@@ -18,9 +18,9 @@ from torch import Tensor
 from neurotorch.callbacks import BaseCallback
 from neurotorch.callbacks.teacher_forcing import TeacherForcing
 from neurotorch.fitting.files import write_checkpoint
+from neurotorch.fitting.learning import LEARNING, Task
 from neurotorch.fitting.network import free_run, set_length
 from neurotorch.fitting.settings import FitSettings
-from neurotorch.learning_algorithms import BPTT
 from neurotorch.modules.sequential_rnn import SequentialRNN
 from neurotorch.trainers import Trainer
 
@@ -204,7 +204,7 @@ def train(
 ) -> tuple[FreeRunScore, float]:
     """Train a network to run freely along a target, and leave it with the weights of its best clean free run.
 
-    Backpropagation through time over the whole closed loop. True frames are mixed into the feedback with a weight that
+    Learns by ``settings.learning``, in closed loop. True frames are mixed into the feedback with a weight that
     falls but stays positive (Hess, Monfared, Brenner & Durstewitz 2023, arXiv:2306.04406), which keeps gradients from
     growing without bound along irregular trajectories; scores come from free runs without them.
 
@@ -234,10 +234,6 @@ def train(
         Training time, over all parts of an interrupted run.
     """
     recipe, total = settings.recipe, settings.iterations
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-    # Half a cosine from the first rate to 0 (Loshchilov & Hutter 2017, arXiv:1608.03983).
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 * (1.0 + math.cos(math.pi * k / total)))
     score = FreeRunScore(network, target, total)
     checkpoint = FitCheckpoint(path, fixed, score, interruption, resume)
     series = torch.from_numpy(target)[None]
@@ -246,13 +242,8 @@ def train(
     def unexplained(prediction: Tensor, truth: Tensor) -> Tensor:
         return (prediction - truth).square().mean() / scale
 
-    learning = BPTT(
-        params=parameters,
-        optimizer=optimizer,
-        lr_scheduler=schedule,
-        criterion=unexplained,
-        grad_norm_clip_value=recipe.clip,
-    )
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    learning = LEARNING[settings.learning](Task(parameters, unexplained, settings))
     teacher = TeacherForcing(recipe.teacher_start, recipe.teacher_end, max(1, int(recipe.teacher_fall * total)))
     callbacks: list[BaseCallback] = [teacher, learning, score, checkpoint]
     if not bar:

@@ -7,6 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from neurotorch.init._recurrent import ei_balance_, spectral_radius_
+
+__all__ = ["dale_", "ei_balance_", "spectral_radius_"]
+
 
 def dale_(
     tensor: Tensor, inh_ratio: float = 0.5, rho: float = 0.99, inh_first: bool = True, seed: int | None = None

@@ -8,24 +8,41 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 
-def over_time(y: Tensor, pred: Tensor) -> Tensor:
-    """A target of at most 2 dimensions, repeated for every step of a prediction over time."""
-    if y.dim() > 2 or pred.dim() < 3:
-        return y
-    return y.unsqueeze(1).expand(y.shape[0], pred.shape[1], *y.shape[1:])
+def is_over_time(y: Tensor, pred: Tensor, steps: int) -> bool:
+    """Whether the second axis of a target is time.
+
+    So it is in ``[B, T, ...]``, and in ``[B, T]`` where T is the number of steps and not that of features: one class
+    per step. Any other target is that of every step.
+    """
+    return y.dim() > 2 or (y.dim() == 2 and y.shape[1] == steps != pred.shape[-1])
+
+
+def _of_every_step(y: Tensor, pred: Tensor) -> Tensor:
+    return y if pred.dim() < 3 else y.unsqueeze(1).expand(y.shape[0], pred.shape[1], *y.shape[1:])
+
+
+def _repeated(y: Tensor, pred: Tensor) -> Tensor:
+    return y if pred.dim() < 3 or is_over_time(y, pred, pred.shape[1]) else _of_every_step(y, pred)
 
 
 def repeated(y: Any, pred: Any) -> Any:
-    """Targets, or a dict of them, of at most 2 dimensions repeated for every step of the predictions."""
+    """Targets, or a dict of them, those without time repeated for every step of the predictions."""
     if isinstance(y, Mapping):
-        return {name: over_time(t, _of(pred, name)) for name, t in y.items()}
-    return over_time(y, _of(pred))
+        return {name: _repeated(t, _of(pred, name)) for name, t in y.items()}
+    return _repeated(y, _of(pred))
 
 
 def time_steps(batch: Any) -> int:
     """Most steps of a tensor ``[B, T, ...]`` or of a dict of them; 0 for tensors of at most 2 dimensions."""
     tensors = batch.values() if isinstance(batch, Mapping) else [batch]
     return max((int(t.shape[1]) for t in tensors if isinstance(t, Tensor) and t.dim() > 2), default=0)
+
+
+def whole_steps(argument: str, steps: int | None) -> int | None:
+    """A number of steps, None for none; ValueError where it is not a positive whole number."""
+    if steps is not None and (steps < 1 or steps != int(steps)):
+        raise ValueError(f"{argument}: expected a whole number of 1 or more, got {steps}")
+    return None if steps is None else int(steps)
 
 
 class WindowSteps(NamedTuple):
@@ -59,7 +76,7 @@ class Targets:
     Parameters
     ----------
     y : Tensor or dict of Tensor
-        ``[B, T, ...]`` for the last T steps, or of at most 2 dimensions for every step.
+        For the last T steps, or for every step; see :func:`is_over_time`.
     total, kept : int
         Steps of the run, and of the predictions that it returns.
 
@@ -77,6 +94,7 @@ class Targets:
     def __init__(self, y: Any, total: int, kept: int) -> None:
         self.y = y
         self.total = total
+        self._kept = kept
         tensors = y.values() if isinstance(y, Mapping) else [y]
         lengths = sorted({int(t.shape[1]) if t.dim() > 2 else kept for t in tensors})
         if len(lengths) > 1:
@@ -93,8 +111,8 @@ class Targets:
         return self._sliced(self.y, _of(pred), start, stop)
 
     def _sliced(self, y: Tensor, pred: Tensor, start: int, stop: int) -> Tensor:
-        if y.dim() <= 2:
-            return over_time(y, pred)
+        if not is_over_time(y, pred, self._kept):
+            return _of_every_step(y, pred)
         offset = self.total - y.shape[1]
         return y[:, start - offset : stop - offset]
 

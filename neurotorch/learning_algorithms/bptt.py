@@ -214,10 +214,10 @@ class BPTT(LearningAlgorithm):
             loss = loss if other is None else loss + other.to(loss.device)
         return loss
 
-    def _check_loss(self, loss: Tensor, model: torch.nn.Module, pred: Any) -> None:
-        """Raise when the loss is not finite."""
+    def _check_loss(self, loss: Tensor, model: torch.nn.Module, pred: Any, first_step: int = 0) -> None:
+        """Raise when the loss of predictions from a step on is not finite."""
         if not math.isfinite(loss.item()):
-            where = self._non_finite(model, "value") + self._non_finite_prediction(pred)
+            where = self._non_finite(model, "value") + self._non_finite_prediction(pred, first_step)
             raise NonFiniteError(f"the loss is {loss.item()}; {where}")
 
     def _check_gradients(self, model: torch.nn.Module) -> None:
@@ -246,7 +246,7 @@ class BPTT(LearningAlgorithm):
         return f"not finite are the {plural} {', '.join(found)}" if found else f"all {plural} are finite"
 
     @staticmethod
-    def _non_finite_prediction(pred: Any) -> str:
+    def _non_finite_prediction(pred: Any, first_step: int = 0) -> str:
         """From which time step on which prediction is not finite; nothing where all are."""
         pred = pred[0] if isinstance(pred, (tuple, list)) else pred
         for name, value in pred.items() if isinstance(pred, Mapping) else (("", pred),):
@@ -255,7 +255,7 @@ class BPTT(LearningAlgorithm):
                 what = f"; the prediction{f' {name!r}' if name else ''} is not finite"
                 if wrong.dim() < 3:
                     return what
-                step = int(wrong.transpose(0, 1).flatten(1).any(dim=1).nonzero()[0])
+                step = first_step + int(wrong.transpose(0, 1).flatten(1).any(dim=1).nonzero()[0])
                 return f"{what} from time step {step} on"
         return ""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from neurotorch.learning_algorithms._windows import Targets, WindowSteps, repeated, time_steps, windows
+from neurotorch.learning_algorithms._windows import Targets, WindowSteps, repeated, time_steps, whole_steps, windows
 from neurotorch.learning_algorithms.bptt import BPTT
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules._pieces import PiecewiseRun
@@ -27,7 +27,8 @@ class TBPTT(BPTT):
 
     The loss of a window is that of its outputs, after the output transform, and of the targets of the same steps: the
     last target belongs to the last step of the run. Windows before the first target run without gradient. A target of
-    at most 2 dimensions is that of every step.
+    at most 2 dimensions is that of every step, unless it is ``[B, T]``, T being the number of predicted steps and not
+    that of features: one class per step.
 
     Parameters
     ----------
@@ -50,10 +51,8 @@ class TBPTT(BPTT):
     hidden_truncation : int, optional
         Cut the states of input and hidden layers after so many steps already; those of output layers and what is fed
         back still count over the window. 1 is what NeuroTorch does, whatever the window. By default they are not cut.
-    nan, posinf, neginf : float
-        For subclasses; NeuroTorch has them here.
-    use_hooks : bool
-        Without effect: layers are not patched in either way.
+    nan, posinf, neginf, use_hooks
+        Without effect here: the first three are for subclasses, and layers are not patched in either way.
     **kwargs
         See :class:`BPTT`. `grad_norm_clip_value` clips after every window.
 
@@ -91,25 +90,17 @@ class TBPTT(BPTT):
         **kwargs: Any,
     ) -> None:
         super().__init__(params=params, layers=layers, optimizer=optimizer, criterion=criterion, **kwargs)
-        ratio = auto_backward_time_steps_ratio
-        self.auto_backward_time_steps_ratio = ratio
-        self.auto_optim_time_steps_ratio = ratio if auto_optim_time_steps_ratio is None else auto_optim_time_steps_ratio
+        self.auto_backward_time_steps_ratio = self.auto_optim_time_steps_ratio = auto_backward_time_steps_ratio
+        if auto_optim_time_steps_ratio is not None:
+            self.auto_optim_time_steps_ratio = auto_optim_time_steps_ratio
         for name in ("auto_backward_time_steps_ratio", "auto_optim_time_steps_ratio"):
             value = getattr(self, name)
             assert 0.0 <= value <= 1.0, f"{name}: expected a number between 0 and 1, got {value}"
-        self.backward_time_steps = backward_time_steps
-        self.optim_time_steps = optim_time_steps
-        self.hidden_truncation = hidden_truncation
-        for name in ("backward_time_steps", "optim_time_steps", "hidden_truncation"):
-            steps = getattr(self, name)
-            if steps is not None and (steps < 1 or steps != int(steps)):
-                raise ValueError(f"{name}: expected a whole number of 1 or more, got {steps}")
-        self._given_steps = WindowSteps(
-            backward_time_steps,
-            optim_time_steps,
-            self.auto_backward_time_steps_ratio,
-            self.auto_optim_time_steps_ratio,
-        )
+        self.backward_time_steps = whole_steps("backward_time_steps", backward_time_steps)
+        self.optim_time_steps = whole_steps("optim_time_steps", optim_time_steps)
+        self.hidden_truncation = whole_steps("hidden_truncation", hidden_truncation)
+        ratios = self.auto_backward_time_steps_ratio, self.auto_optim_time_steps_ratio
+        self._given_steps = WindowSteps(self.backward_time_steps, self.optim_time_steps, *ratios)
         if backward_time_steps is not None and optim_time_steps is not None and backward_time_steps > optim_time_steps:
             raise NotImplementedError(
                 f"backward_time_steps: expected at most the {optim_time_steps} optim_time_steps, "
@@ -173,8 +164,8 @@ class TBPTT(BPTT):
         return run.result()
 
     def _learn(self, run: PiecewiseRun) -> None:
-        total, kept = run.schedule.total, run.schedule.keep_outputs
-        self._targets = Targets(self._counted(self.trainer.current_training_state.y_batch), total, kept)
+        total, y = run.schedule.total, self._counted(self.trainer.current_training_state.y_batch)
+        self._targets = Targets(y, total, run.schedule.keep_outputs)
         name = self._names[0] if len(self._names) == 1 else None
         self._has_gradient = False
         assert self.backward_time_steps is not None and self.optim_time_steps is not None
@@ -187,6 +178,7 @@ class TBPTT(BPTT):
                 n_scored = stop - max(run.done, self._targets.first)
                 self._buffer_outputs(self._run_window(run, stop), n_scored)
                 self._backward_at_t(stop - 1, n_scored, name)
+                self._has_gradient = True
             run.detach()
             if is_due and self._has_gradient:
                 self._make_optim_step()
@@ -240,11 +232,11 @@ class TBPTT(BPTT):
         loss = self.apply_criterion(self._get_pred_batch_from_buffer(layer_name), y)
         # Once per optimiser step, as in BPTT.
         regularization = self.regularization_loss(self.trainer) if self._step_is_due else None
-        self._backward(self._sum_of_losses(loss, self._layer_loss, regularization))
-        self._has_gradient = True
+        total = self._sum_of_losses(loss, self._layer_loss, regularization)
+        self._check_loss(total, self.trainer.model, self._layers_buffer, first_step=t + 1 - backward_t)
+        self._backward(total)
 
     def _backward(self, loss: Tensor) -> None:
-        self._check_loss(loss, self.trainer.model, self._layers_buffer)
         if not loss.requires_grad:
             warnings.warn(f"{type(self).__name__}: nothing that requires a gradient acts on the loss", stacklevel=2)
             return
@@ -286,10 +278,10 @@ class TBPTT(BPTT):
 
     def on_validation_batch_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Compute the loss."""
-        pred, y = kwargs["pred"], self._counted(kwargs["y"])
-        pred = self._counted(pred[0] if isinstance(pred, (tuple, list)) else pred)
+        pred = kwargs["pred"][0] if isinstance(kwargs["pred"], (tuple, list)) else kwargs["pred"]
+        pred = self._counted(pred)
         with torch.no_grad():
-            loss = self.apply_criterion(pred, repeated(y, pred))
+            loss = self.apply_criterion(pred, repeated(self._counted(kwargs["y"]), pred))
         trainer.update_state_(batch_loss=loss)
 
     def close(self, trainer: Any, **kwargs: Any) -> None:

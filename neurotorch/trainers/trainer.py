@@ -37,7 +37,7 @@ class Trainer:
     criterion, optimizer
         Deprecated: of the :class:`~neurotorch.BPTT` that is made when no learning algorithm is given.
     regularization : BaseCallback or iterable of them, optional
-        Regularisers; they become callbacks.
+        Regularisers, see :class:`neurotorch.regularization.BaseRegularization`; they become callbacks.
     learning_algorithm : LearningAlgorithm, optional
         By default :class:`~neurotorch.BPTT`.
     regularization_optimizer

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import enum
 
-from neurotorch.utils.autograd import filter_parameters, recursive_detach, recursive_detach_, zero_grad_params
+from neurotorch.utils.autograd import (
+    clip_tensors_norm_,
+    filter_parameters,
+    recursive_detach,
+    recursive_detach_,
+    zero_grad_params,
+)
 from neurotorch.utils.collections import (
     list_insert_replace_at,
     list_of_callable_to_sequential,
@@ -20,6 +26,7 @@ from neurotorch.utils.random import format_pseudo_rn_seed, set_seed, unitary_rn_
 
 __all__ = [
     "ConnectivityConvention",
+    "clip_tensors_norm_",
     "filter_parameters",
     "format_pseudo_rn_seed",
     "list_insert_replace_at",

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from neurotorch import metrics
+from neurotorch import TBPTT, metrics
 from neurotorch.cli import main
 from neurotorch.datasets import Recording, preprocess, simulate_demo
 from neurotorch.fitting import RECIPES, FitInterrupted, FitSettings, fit, predict
 from neurotorch.fitting import training as training_module
 from neurotorch.fitting.files import read_checkpoint
+from neurotorch.fitting.learning import LEARNING, Task
 from neurotorch.fitting.report import by_phase, chosen_neurons
 
 FILES = {"checkpoint", "metrics.json", "prediction.npz", "report.png"}
@@ -126,8 +127,9 @@ def test_seed_alone_decides(small, tmp_path):
     assert one["pvar_global"] != other["pvar_global"]
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(small, tmp_path, monkeypatch):
-    settings = FitSettings(iterations=60)
+@pytest.mark.parametrize("learning", LEARNING)
+def test_interrupted_and_resumed_equals_uninterrupted(small, tmp_path, monkeypatch, learning):
+    settings = FitSettings(iterations=60, learning=learning)
     whole = fit(small, settings, tmp_path / "whole")
     evaluate = training_module.FreeRunScore.on_iteration_end
     for stop in (17, 43):
@@ -148,6 +150,29 @@ def test_interrupted_and_resumed_equals_uninterrupted(small, tmp_path, monkeypat
     assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
     with np.load(tmp_path / "whole/prediction.npz") as a, np.load(tmp_path / "parts/prediction.npz") as b:
         np.testing.assert_array_equal(a["prediction"], b["prediction"])
+
+
+def test_learning_rule_is_the_one_asked_for(finished, small, tmp_path, capsys):
+    """Learning by windows fits too, to other weights than learning through the whole sequence."""
+    np.save(tmp_path / "small.npy", small.activity)
+    out = tmp_path / "out"
+    arguments = ["fit", str(tmp_path / "small.npy"), "--out", str(out), "--iterations", "120", "--learning", "tbptt"]
+    assert main(arguments) == 0
+    assert "by tbptt" in capsys.readouterr().out
+    found = json.loads((out / "metrics.json").read_text())
+    assert found["learning"] == "tbptt"
+    assert found["pvar_global"] > 0.9
+    assert found["pvar_global"] != finished[1]["pvar_global"]
+    rule = LEARNING["tbptt"](Task([torch.nn.Parameter(torch.ones(1))], torch.nn.MSELoss(), FitSettings()))
+    assert isinstance(rule, TBPTT)
+
+
+def test_checkpoint_from_before_a_choice_has_its_default():
+    content = FitSettings(iterations=7).as_dict()
+    del content["learning"]
+    assert FitSettings(**content) == FitSettings(iterations=7)
+    assert FitSettings(iterations=7).differences(content) == []
+    assert FitSettings(iterations=7, learning="tbptt").differences(content) == ["learning"]
 
 
 def fit_process(tmp_path, *arguments):
@@ -208,7 +233,13 @@ def test_holdout_is_not_trained_on_and_scored_apart(small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [*({"model": name} for name in RECIPES), {"dale": False}, {"normalise": "unit", "sigma": 2.0}]
+    "options",
+    [
+        *({"model": name} for name in RECIPES),
+        {"learning": "tbptt"},
+        {"dale": False},
+        {"normalise": "unit", "sigma": 2.0},
+    ],
 )
 def test_other_choices_work(small, tmp_path, options):
     found = fit(small, FitSettings(iterations=10, **options), tmp_path)
@@ -221,6 +252,7 @@ def test_other_choices_work(small, tmp_path, options):
     ("options", "message"),
     [
         ({"model": "perceptron"}, "model: expected one of spy-lif-lpf.*'perceptron'"),
+        ({"learning": "hebb"}, "learning: expected one of bptt, tbptt.*'hebb'"),
         ({"iterations": 0}, "iterations"),
         ({"sigma": -1.0}, "sigma"),
         ({"normalise": "max"}, "normalise"),

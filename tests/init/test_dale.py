@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import GOLDEN_LAYERS
+from helpers import GOLDEN, GOLDEN_LAYERS
 
 from neurotorch.init import dale_
 
@@ -22,6 +22,14 @@ def test_recorded_matrices(shape, kwargs, expected):
     tensor = torch.full(shape, math.nan)
     assert dale_(tensor, **kwargs) is tensor
     torch.testing.assert_close(tensor, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("case", ["dale_init0", "dale_init1", "dale_init2"])
+def test_recorded_matrices_of_the_learning_files(case):
+    with np.load(GOLDEN / "learning" / "regularization.npz", allow_pickle=False) as file:
+        kwargs, expected = json.loads(str(file[f"{case}/kwargs"])), torch.from_numpy(file[f"{case}/out"])
+    kwargs["seed"] = torch.Generator().initial_seed() if kwargs["seed"] is None else kwargs["seed"]
+    torch.testing.assert_close(dale_(torch.empty(expected.shape), **kwargs), expected, rtol=1e-6, atol=0)
 
 
 def test_without_seed_follows_the_global_generator():

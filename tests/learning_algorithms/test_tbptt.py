@@ -13,6 +13,7 @@ from neurotorch import BPTT, TBPTT, CheckpointManager, LILayer, Linear, Sequenti
 from neurotorch.callbacks import BaseCallback
 from neurotorch.callbacks.teacher_forcing import TeacherForcing
 from neurotorch.learning_algorithms.bptt import NonFiniteError
+from neurotorch.metrics import NLLLoss
 from neurotorch.modules.layers import BaseLayer, LIFLayer, WilsonCowanLayer
 
 CASES = sorted(path.stem for path in (GOLDEN / "learning").glob("tbptt_*.npz"))
@@ -245,6 +246,22 @@ def test_target_without_time_is_that_of_every_step():
     assert_same_weights(losses[0][1], losses[1][1])
 
 
+@pytest.mark.parametrize("over_time", [False, True])
+def test_classes_are_targets_too(over_time):
+    """One class per sequence, or per step: with one window as in BPTT, with several the same loss to begin with."""
+    labels = torch.randint(0, 3, (3, 12) if over_time else (3,))
+    found = []
+    for rule in (BPTT(params_lr=1e-2), TBPTT(params_lr=1e-2, backward_time_steps=12), TBPTT(backward_time_steps=5)):
+        model, (x, _) = network(output_transform=lambda out: torch.log_softmax(out, -1)), data()[0]
+        rule.criterion = NLLLoss()
+        y = labels if over_time or isinstance(rule, TBPTT) else labels.unsqueeze(1).repeat(1, 12)
+        trainer = train(model, [(x, y)], rule, n_iterations=2)
+        found.append((model, trainer.training_history["train_loss"]))
+    assert_same_weights(found[0][0], found[1][0])
+    assert list(found[0][1]) == list(found[1][1])
+    assert found[2][1][0] == pytest.approx(found[0][1][0], rel=1e-2)
+
+
 def test_frozen_parameters_stay():
     model = network()
     model.get_layer().freeze_weights = True
@@ -409,9 +426,23 @@ def test_overridden_hooks_are_called():
             calls.append(("loss", tuple(pred_batch.shape)))
             return super().apply_criterion(pred_batch, y_batch, criterion)
 
-    train(network(), data(batches=1, steps=6), Own(backward_time_steps=3), n_iterations=1)
+    model = network()
+    train(model, data(batches=1, steps=6), Own(backward_time_steps=3), n_iterations=1)
     window = lambda t: [("backward", t, "output_0"), ("loss", (3, 3, 3)), ("step",)]  # noqa: E731
     assert calls == [*window(2), *window(5), ("loss", (3, 6, 3))]
+
+
+def test_own_gradients_of_a_window_are_stepped():
+    class Own(TBPTT):
+        def _backward_at_t(self, t, backward_t, layer_name):
+            for p in self.params:
+                p.grad = torch.ones_like(p) if p.requires_grad else None
+
+    model = network()
+    before = model.get_layer()._forward_weights.detach().clone()
+    rule = Own(backward_time_steps=3, default_optimizer_cls=torch.optim.SGD, default_optim_kwargs={"lr": 1.0})
+    train(model, data(batches=1, steps=6), rule, n_iterations=1)
+    torch.testing.assert_close(model.get_layer()._forward_weights.detach(), before - 2)
 
 
 def test_resume_gives_the_same_bits(tmp_path):
@@ -448,6 +479,9 @@ def test_non_finite_loss_leaves_the_weights():
     with pytest.raises(NonFiniteError, match="the loss is nan"):
         train(model, loader, rule)
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+    loader[0][0][:, 7] = math.nan
+    with pytest.raises(NonFiniteError, match="the prediction 'output_0' is not finite from time step 7 on"):
+        train(network(layers=[LILayer(4, 3)]), loader, TBPTT(backward_time_steps=3))
 
 
 def test_inputs_that_need_a_gradient_warn():

@@ -11,7 +11,7 @@ from torch.nn import Parameter
 
 from neurotorch.modules.layers._activations import Activation
 from neurotorch.modules.layers._base_layer import BaseLayer
-from neurotorch.modules.layers._weights import as_fraction, checked, draw_signs, typical_size
+from neurotorch.modules.layers._weights import as_fraction, checked, checked_mask, draw_signs, typical_size
 
 Connected = TypeVar("Connected", bound="ConnectedLayer")
 
@@ -27,6 +27,7 @@ class ConnectedLayer(BaseLayer):
     _recurrent_weights: Parameter | None
     _recurrent_sign: Parameter | None
     rec_mask: Parameter | None
+    forward_mask: Tensor | None
     _assigned: frozenset[str] = frozenset()  # kinds of weights and signs that were assigned before the layer was built
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -64,9 +65,13 @@ class ConnectedLayer(BaseLayer):
         Raises
         ------
         ValueError
-            The layer is built already, a size is unknown, or given weights or signs have the wrong shape.
+            The layer is built already, a size is unknown, given weights, signs or masks have the wrong shape, a mask
+            holds other numbers than 0 and 1, or `recurrent_mask` is given without recurrent connections.
         """
         super().build()
+        if self.kwargs.get("recurrent_mask") is not None and not self.use_recurrent_connection:
+            self._is_built = False
+            raise ValueError(f"recurrent_mask: layer {self.name!r} has no recurrent connections")
         try:
             self._create_parameters()
             self.initialize_weights_()
@@ -89,14 +94,22 @@ class ConnectedLayer(BaseLayer):
             return assigned  # type: ignore[no-any-return]
 
         self._forward_weights = parameter("forward_weights", self.requires_grad)
+        # A buffer, in checkpoints only where there is one.
+        self.forward_mask = self._given_mask("forward", self._forward_weights)
         if self.force_dale_law:
             self._forward_sign = parameter("forward_sign", True)
         if self.use_recurrent_connection:
             self._recurrent_weights = parameter("recurrent_weights", self.requires_grad)
             mask = torch.ones_like(self._recurrent_weights, requires_grad=False)
+            given = self._given_mask("recurrent", self._recurrent_weights)
+            mask = mask if given is None else given
             self.rec_mask = Parameter(mask.fill_diagonal_(0.0) if self.use_rec_eye_mask else mask, requires_grad=False)
             if self.force_dale_law:
                 self._recurrent_sign = parameter("recurrent_sign", True)
+
+    def _given_mask(self, kind: str, weights: Tensor) -> Tensor | None:
+        given = self.kwargs.get(f"{kind}_mask")
+        return None if given is None else checked_mask(f"{kind}_mask", given, weights)
 
     def _forward_std(self) -> float:
         """Standard deviation of initial forward weights."""
@@ -145,6 +158,10 @@ class ConnectedLayer(BaseLayer):
             values = (values / size if given is None and size > 0.0 else values).abs().sqrt()
         if f"{kind}_weights" not in self._assigned:
             weights.copy_(values)
+        if self.kwargs.get(f"{kind}_mask") is not None:
+            mask = self.forward_mask if kind == "forward" else self.rec_mask
+            assert mask is not None
+            weights.mul_(mask)
 
     def _freezable_parameters(self) -> list[Parameter]:
         return self.get_weights_parameters()
@@ -183,7 +200,8 @@ class ConnectedLayer(BaseLayer):
     @property
     def forward_weights(self) -> Tensor | None:
         """Effective forward weights ``[F, N]``, differentiable; assigning sets the stored ones. None before build."""
-        return self._effective(self._forward_weights, self._forward_sign)
+        weights = self._effective(self._forward_weights, self._forward_sign)
+        return weights if weights is None or self.forward_mask is None else weights * self.forward_mask
 
     @forward_weights.setter
     def forward_weights(self, value: Any) -> None:

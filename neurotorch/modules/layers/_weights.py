@@ -58,6 +58,21 @@ def as_fraction(value: Any) -> float | None:
     return None
 
 
+def checked_mask(argument: str, value: Any, like: Tensor) -> Tensor:
+    """A copy of a mask as zeros and ones in the dtype of the weights `like`, of their shape.
+
+    Raises
+    ------
+    ValueError
+        Another shape, or other numbers.
+    """
+    mask = checked(argument, value, tuple(like.shape), like)
+    wrong = mask[(mask != 0) & (mask != 1)]
+    if wrong.numel():
+        raise ValueError(f"{argument}: expected zeros and ones, got {wrong[0].item()}")
+    return mask
+
+
 def typical_size(activation: Activation, signs: Tensor | None, like: Tensor) -> float:
     """Root mean square of ``activation(sigma)`` over given signs, or over ``sigma ~ N(0, 1)``."""
     if signs is None:

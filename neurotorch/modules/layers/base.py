@@ -23,7 +23,7 @@ class BaseNeuronsLayer(ConnectedLayer, StatefulLayer):
 
     The current of a neuron is ``x W + z R`` with x the inputs and z the previous spikes or activities. With Dale's law
     ``W = w^2 s(sigma)``, where w are the stored weights, sigma one stored sign per presynaptic neuron and s the sign
-    activation; the same holds for R. R is multiplied by ``rec_mask``.
+    activation; the same holds for R. W is multiplied by ``forward_mask`` where one is given, R by ``rec_mask``.
 
     Parameters
     ----------
@@ -42,6 +42,9 @@ class BaseNeuronsLayer(ConnectedLayer, StatefulLayer):
     forward_weights, recurrent_weights : array-like [F, N], [N, N], optional
         Initial weights; with Dale's law their magnitudes. By default normal, with the standard deviation that the layer
         class defines, here ``sqrt(2 / (F + N))`` (Xavier).
+    forward_mask, recurrent_mask : array-like [F, N], [N, N], optional
+        Which connections exist: 1, or 0 for those that do not. Their weights act as zeros whatever an optimiser does,
+        get no gradient, and are stored as zeros. The recurrent mask is kept in ``rec_mask``.
     force_dale_law : bool
         Give every presynaptic neuron one sign.
     forward_sign, recurrent_sign : float or array-like [F, 1], [N, 1], optional
@@ -68,7 +71,7 @@ class BaseNeuronsLayer(ConnectedLayer, StatefulLayer):
     Raises
     ------
     ValueError
-        When built: weights or signs have the wrong shape.
+        When built: weights, signs or masks have the wrong shape, or masks hold other numbers than 0 and 1.
     """
 
     def __init__(
@@ -83,6 +86,8 @@ class BaseNeuronsLayer(ConnectedLayer, StatefulLayer):
         *,
         forward_weights: Any = None,
         recurrent_weights: Any = None,
+        forward_mask: Any = None,
+        recurrent_mask: Any = None,
         force_dale_law: bool | None = None,
         forward_sign: Any = None,
         recurrent_sign: Any = None,
@@ -109,6 +114,8 @@ class BaseNeuronsLayer(ConnectedLayer, StatefulLayer):
             device=device,
             forward_weights=forward_weights,
             recurrent_weights=recurrent_weights,
+            forward_mask=forward_mask,
+            recurrent_mask=recurrent_mask,
             force_dale_law=force_dale_law,
             forward_sign=forward_sign,
             recurrent_sign=recurrent_sign,
@@ -130,6 +137,7 @@ class BaseNeuronsLayer(ConnectedLayer, StatefulLayer):
         # Plain attributes until build() makes them parameters, whose order in checkpoints is that of creation.
         self._forward_weights = self._forward_sign = None
         self._recurrent_weights = self._recurrent_sign = self.rec_mask = None
+        self.register_buffer("forward_mask", None)
         self.sign_activation = self.kwargs.setdefault("sign_activation", torch.nn.Tanh())
         self.activation: Activation = self._init_activation(self.kwargs.setdefault("activation", "identity"))
 

@@ -1,0 +1,69 @@
+"""The learning rules that a fit can train with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from neurotorch.learning_algorithms import BPTT, TBPTT, LearningAlgorithm
+
+if TYPE_CHECKING:
+    from neurotorch.fitting.settings import FitSettings
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a learning rule of a fit is made for.
+
+    Attributes
+    ----------
+    parameters : list of Parameter
+        The trainable ones of the network.
+    criterion : callable
+        Loss of prediction and target.
+    settings : FitSettings
+    """
+
+    parameters: list[Parameter]
+    criterion: Callable[[Tensor, Tensor], Tensor]
+    settings: FitSettings
+
+    def gradient_arguments(self, rate: float = 1.0) -> dict[str, Any]:
+        """Arguments of rules by gradients: AdamW along half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983).
+
+        Parameters
+        ----------
+        rate : float
+            Times the learning rate of the model's recipe.
+        """
+        recipe, total = self.settings.recipe, self.settings.iterations
+        first = rate * recipe.learning_rate
+        optimizer = torch.optim.AdamW(self.parameters, lr=first, weight_decay=recipe.weight_decay, fused=True)
+        cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 * (1.0 + math.cos(math.pi * k / total)))
+        return {
+            "params": self.parameters,
+            "optimizer": optimizer,
+            "lr_scheduler": cosine,
+            "criterion": self.criterion,
+            "grad_norm_clip_value": recipe.clip,
+        }
+
+
+def _bptt(task: Task) -> LearningAlgorithm:
+    """Through the whole closed loop."""
+    return BPTT(**task.gradient_arguments())
+
+
+def _tbptt(task: Task) -> LearningAlgorithm:
+    """Through windows of a tenth of the frames, a step after each."""
+    return TBPTT(**task.gradient_arguments())
+
+
+# By name; each makes the rule of a task.
+LEARNING: dict[str, Callable[[Task], LearningAlgorithm]] = {"bptt": _bptt, "tbptt": _tbptt}
