@@ -20,7 +20,7 @@ std::vector<int64_t> model_info(int64_t model) {
   require(model >= 0 && model < kernels().model_count, "model: no such number");
   const ModelInfo& info = kernels().models[model];
   return {info.states,    info.constants, info.output,  info.presynaptic,     info.saved, info.saved_for_constants,
-          info.learnable, info.spiking,   info.compact, info.activates_inside};
+          info.learnable, info.spiking,   info.compact, info.activates_inside,    info.computes_presynaptic};
 }
 
 template <int64_t M>
@@ -77,8 +77,8 @@ TensorList backward_network(const OptionalTensorList& grad_out, const OptionalTe
 
 STABLE_TORCH_LIBRARY(neurotorch, m) {
   m.def("build_info() -> str[]");
-  // states, constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, compact, activates_inside
-  // (arguments.h).
+  // states, constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, compact, activates_inside,
+  // computes_presynaptic (arguments.h).
   m.def("model_info(int model) -> int[]");
   // One neuron layer over a whole sequence and its adjoint (ops/layer.h).
 #define NT_DEFINE(name, MODEL)    \

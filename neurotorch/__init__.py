@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from neurotorch.callbacks import LoadCheckpointMode as LoadCheckpointMode
     from neurotorch.callbacks import TrainingHistory as TrainingHistory
     from neurotorch.learning_algorithms import BPTT as BPTT
+    from neurotorch.learning_algorithms import Eprop as Eprop
     from neurotorch.metrics import losses as losses
     from neurotorch.modules.sequential import Sequential as Sequential
     from neurotorch.modules.sequential_rnn import SequentialRNN as SequentialRNN
@@ -59,6 +60,7 @@ __all__ = [
     "DimensionLike",
     "DimensionProperty",
     "DimensionsLike",
+    "Eprop",
     "FiringRateLayer",
     "IdentityTransform",
     "IzhikevichLayer",
@@ -98,6 +100,7 @@ __all__ = [
 _LAZY = {
     "BPTT": "learning_algorithms",
     "CheckpointManager": "callbacks",
+    "Eprop": "learning_algorithms",
     "IdentityTransform": "transforms",
     "LoadCheckpointMode": "callbacks",
     "Sequential": "modules.sequential",
