@@ -6,6 +6,7 @@
 #include "ops/info.h"
 #include "ops/layer.h"
 #include "ops/network.h"
+#include "ops/online.h"
 
 namespace nt {
 namespace {
@@ -19,8 +20,17 @@ enum ModelNumber : int64_t {
 std::vector<int64_t> model_info(int64_t model) {
   require(model >= 0 && model < kernels().model_count, "model: no such number");
   const ModelInfo& info = kernels().models[model];
-  return {info.states,    info.constants, info.output,  info.presynaptic,     info.saved, info.saved_for_constants,
-          info.learnable, info.spiking,   info.compact, info.activates_inside,    info.computes_presynaptic};
+  return {info.states,
+          info.constants,
+          info.output,
+          info.presynaptic,
+          info.saved,
+          info.saved_for_constants,
+          info.learnable,
+          info.spiking,
+          info.compact,
+          info.activates_inside,
+          info.computes_presynaptic};
 }
 
 template <int64_t M>
@@ -97,6 +107,8 @@ STABLE_TORCH_LIBRARY(neurotorch, m) {
       "Tensor[] state, Tensor[] constants, Tensor?[] teacher, Tensor[] stages, Tensor?[] traces, Tensor[] read, "
       "float teacher_weight, int[] program, int[] feedback, int fed, int outputs, SymInt steps, int[] wanted) -> "
       "Tensor[]");
+  // A network that learns while it runs, in place (ops/online.h).
+  m.def("online_run(Tensor(a!)[] pool, int[] program, float[] numbers) -> int");
 }
 
 #define NT_IMPLEMENT(name, MODEL)                                  \
@@ -107,6 +119,7 @@ STABLE_TORCH_LIBRARY_IMPL(neurotorch, CPU, m) {
   NT_MODELS(NT_IMPLEMENT)
   m.impl("network_forward", TORCH_BOX(&nt::forward_network));
   m.impl("network_backward", TORCH_BOX(&nt::backward_network));
+  m.impl("online_run", TORCH_BOX(&nt::online_run));
 }
 
 #if defined(NT_WITH_CUDA)

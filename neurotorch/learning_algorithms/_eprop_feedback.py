@@ -19,8 +19,9 @@ CLIPPED = ("randn", "rand", "ones")
 def _square_like(shape: tuple[int, int], draw: Callable[[tuple[int, int]], Tensor]) -> Tensor:
     rows, columns = shape
     tall = draw((max(rows, columns), min(rows, columns)))
+    q: Tensor
     q, r = torch.linalg.qr(tall)
-    q = q * torch.sign(torch.diagonal(r))
+    q *= torch.sign(torch.diagonal(r))
     return q if rows >= columns else q.T
 
 
@@ -52,7 +53,8 @@ def draw_feedback(strategy: str, shape: tuple[int, int], generator: torch.Genera
         return _square_like(shape, normal)
     if name == "unitary":
         u, _, v = torch.linalg.svd(normal(shape), full_matrices=False)
-        return u @ v
+        product: Tensor = u @ v
+        return product
     raise NotImplementedError(f"feedbacks_gen_strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
 
 
@@ -137,3 +139,24 @@ def _readout_rows(
             assert output.call.weight is not None
             rows.append(output.call.weight.detach()[layer.offset : layer.offset + layer.neurons])
     return rows
+
+
+def adaptive_rows(net: LearnedNetwork, signals: Sequence[Signal], k: int) -> Tensor:
+    """Adaptive feedback from output k, transposed: a row per neuron that the output reads, as its weights have."""
+    weight = net.outputs[k].call.weight
+    assert weight is not None
+    rows = torch.zeros_like(weight)
+    for signal in signals:
+        own = signal.feedback[k]
+        if signal.transposed and own is not None:
+            rows[signal.layer.offset : signal.layer.offset + signal.layer.neurons] = own
+    return rows
+
+
+def keep_adaptive_rows(rows: Tensor, signals: Sequence[Signal], k: int) -> None:
+    """Store rows of :func:`adaptive_rows` that have changed."""
+    for signal in signals:
+        own = signal.feedback[k]
+        if signal.transposed and own is not None:
+            first = signal.layer.offset
+            own.copy_(rows[first : first + signal.layer.neurons, : own.shape[1]])

@@ -80,15 +80,6 @@ class LearnedLayer:
             )
         return list(found)
 
-    def reaches_constants(self) -> bool:
-        """Whether a learned parameter enters a constant."""
-        return bool(self.learned) and any(
-            found is not None
-            for found in self.parameter_gradients(
-                self.learned, None, None, [torch.zeros_like(c) if c.requires_grad else None for c in self.constants]
-            )
-        )
-
 
 @dataclass(eq=False)
 class LearnedNetwork:
@@ -130,7 +121,7 @@ def learned_network(network: Network, learned: set[int], unfused_output: bool = 
         offset += one.neurons
     hidden, outputs = made[:n_hidden], made[n_hidden:]
     read = hidden[-1:] if network.hidden else hidden
-    return LearnedNetwork(hidden, outputs, max(1, len(network.inputs)), read)
+    return LearnedNetwork(hidden, outputs, len(network.inputs) or len(outputs), read)
 
 
 def _reason(layer: torch.nn.Module, any_activation: bool) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +13,17 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.learning_algorithms._eprop_errors import Errors
-from neurotorch.learning_algorithms._eprop_feedback import CLIPPED, Signal, draw_all, signals_of
+from neurotorch.learning_algorithms._eprop_feedback import (
+    CLIPPED,
+    Signal,
+    adaptive_rows,
+    draw_all,
+    keep_adaptive_rows,
+    signals_of,
+)
 from neurotorch.learning_algorithms._eprop_network import LearnedNetwork, learned_network
 from neurotorch.learning_algorithms._eprop_offline import gradients, reverse_filter, run_forward
+from neurotorch.learning_algorithms._eprop_online import run_online
 from neurotorch.learning_algorithms.bptt import BPTT
 from neurotorch.modules._engine import Network, Result, Schedule, State, _last
 
@@ -209,6 +218,7 @@ class Eprop(BPTT):
         self._hidden_parameters: list[Parameter] = []
         self._targets: Any = None
         self._model: Any = None
+        self._last: tuple[LearnedNetwork, list[Signal]] | None = None
 
     # ---- set-up --------------------------------------------------------------------------------------------------
 
@@ -286,15 +296,28 @@ class Eprop(BPTT):
     def _release(self) -> None:
         if self._model is not None and self._model.online_rule is self:
             self._model.online_rule = None
-        self._model = self._targets = None
+        self._model = self._targets = self._last = None
 
     def on_optimization_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Report the loss; with ``update="sequence"`` take the step."""
         loss = self.apply_criterion(kwargs["pred"], kwargs["y"])
         if self.update == "sequence":
-            assert self.optimizer is not None, "start was not called"
-            self.optimizer.step()
+            self._step()
         trainer.update_state_(batch_loss=loss.detach())
+
+    def _step(self) -> None:
+        """The one step of a sequence."""
+        assert self.optimizer is not None and self._last is not None, "the model was not run by this rule"
+        net, signals = self._last
+        self._last = None
+        if self.feedback != "adaptive":
+            self.optimizer.step()
+            return
+        rows = [adaptive_rows(net, signals, k) for k in range(len(net.outputs))]
+        with torch.no_grad(), self.adapting(net, rows):
+            self.optimizer.step()
+        for k, own in enumerate(rows):
+            keep_adaptive_rows(own, signals, k)
 
     # ---- the run of a training batch -----------------------------------------------------------------------------
 
@@ -312,12 +335,16 @@ class Eprop(BPTT):
         updated = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         closed = schedule.total > schedule.given
         net = learned_network(network, updated, unfused_output=not closed and self.update == "sequence")
+        if self.feedback == "adaptive" and any(layer.layer.force_dale_law for layer in net.outputs):
+            raise ValueError('feedback: expected "random" or "symmetric" with Dale\'s law in the readout')
         names = [self.DEFAULT_KEY] if len(net.outputs) == 1 else list(self._model.output_layers)
         sizes = [layer.neurons for layer in net.outputs]
         errors = Errors(self, self._targets, list(self._model.output_layers), sizes, schedule)
         signals = self._signals(net, sizes, names)
         self.optimizer.zero_grad()
-        return self._run_sequence(net, signals, errors, x, states, schedule)
+        if self.update == "sequence":
+            return self._run_sequence(net, signals, errors, x, states, schedule)
+        return run_online(self, net, signals, errors, x, states, schedule)
 
     def _run_sequence(
         self,
@@ -329,6 +356,7 @@ class Eprop(BPTT):
         schedule: Schedule,
     ) -> Result:
         """Forward pass, then all gradients at once."""
+        self._last = net, signals
         runs = run_forward(net, x, states, schedule)
         by_layer = dict(zip(map(id, net.layers), runs))
         published = self.eligibility == "published"
@@ -343,12 +371,13 @@ class Eprop(BPTT):
             run = by_layer[id(signal.layer)]
             total = signal.project(seen)
             if self.rate_coeff:
+                assert self.rate_target is not None
                 rate = run.out.mean(dim=(0, 1)) - self.rate_target
                 total = total + self.rate_coeff * rate / (run.out.shape[0] * run.out.shape[1])
             found = gradients(signal.layer, signal.params, run, total, memory=published, activated=True)
             self._add(signal.params, found)
         for k, (layer, out) in enumerate(zip(net.outputs, outs)):
-            signal_out = wrong[k] if published else reverse_filter(errors.slope(k, out), self.alpha)
+            signal_out = wrong[k] if published else self._accumulated(errors.slope(k, out))
             found = gradients(
                 layer, layer.learned, by_layer[id(layer)], signal_out, memory=published, activated=not published
             )
@@ -360,11 +389,30 @@ class Eprop(BPTT):
         ]
         return [out[:, -schedule.keep_outputs :] for out in outs], hidden
 
+    @contextlib.contextmanager
+    def adapting(self, net: LearnedNetwork, twins: Sequence[Tensor | None]) -> Iterator[None]:
+        """Around a step of the optimiser: adaptive feedback takes the step of the readout, with the same decay."""
+        assert self.optimizer is not None
+        kept = []
+        for output, twin in zip(net.outputs, twins):
+            weight = output.layer.get_forward_weights_parameter()
+            if twin is not None and weight is not None and any(weight is p for p in output.learned):
+                kept.append((weight, weight.detach().clone(), twin[:, : output.neurons]))
+        yield
+        for weight, before, twin in kept:
+            group = next(g for g in self.optimizer.param_groups if any(weight is p for p in g["params"]))
+            decay = float(group["lr"]) * float(group.get("weight_decay", 0.0))
+            twin.mul_(1.0 - decay).add_(weight.detach() - (1.0 - decay) * before)
+
     @staticmethod
     def _add(params: list[Parameter], found: list[Tensor | None]) -> None:
         for p, grad in zip(params, found):
             if grad is not None:
                 p.grad = grad if p.grad is None else p.grad + grad
+
+    def _accumulated(self, slope: Tensor) -> Tensor:
+        """Gradients at every step, times how often their decaying trace counts: 1 + alpha + ... until the end."""
+        return slope * reverse_filter(torch.ones_like(slope), self.alpha)
 
     def _finish_gradients(self) -> None:
         """Replace or refuse what is not finite, and clip."""
