@@ -114,7 +114,7 @@ def test_matches_recorded_run(case):
     for name, p in model.named_parameters():
         first, last = archive[f"init/{name}"], archive[f"final/{name}"]
         moved = np.abs(last - first).max()
-        # NeuroTorch's trace of tau_sqrt remembers d(dt / tau)/d(tau_sqrt) of earlier steps; here the trace is of dt / tau.
+        # NeuroTorch's trace of tau_sqrt remembers d(dt / tau)/d(tau_sqrt) of earlier steps; here it is one of dt / tau.
         share = 2e-3 if name.endswith("tau_sqrt") else 2e-4
         np.testing.assert_allclose(p.detach(), last, rtol=1e-6, atol=1e-6 + share * moved, err_msg=name)
 
