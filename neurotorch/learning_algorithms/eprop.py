@@ -298,6 +298,13 @@ class Eprop(BPTT):
             self._model.online_rule = None
         self._model = self._targets = self._last = None
 
+    def apply_criterion(self, pred_batch: Any, y_batch: Any, criterion: Any = None) -> Tensor:
+        """Loss of predictions; one criterion for several outputs is that of each, summed."""
+        criterion = self.criterion if criterion is None else criterion
+        if criterion is not None and not isinstance(criterion, Mapping) and isinstance(y_batch, Mapping):
+            criterion = dict.fromkeys(y_batch, criterion) if len(y_batch) > 1 else criterion
+        return super().apply_criterion(pred_batch, y_batch, criterion)
+
     def on_optimization_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Report the loss; with ``update="sequence"`` take the step."""
         loss = self.apply_criterion(kwargs["pred"], kwargs["y"])
