@@ -6,19 +6,24 @@
 
 NT_NAMESPACE_BEGIN
 
-constexpr int kLanes = 16;
-
 // Sum over j < n of f(j), in the same order in every instruction set; n is a multiple of the padding.
 template <class T, class F>
 NT_HD T lane_sum(int64_t n, F f) {
-  constexpr int lanes = kLanes * 4 / static_cast<int>(sizeof(T));
-  T sum[lanes] = {};
-  for (int64_t j = 0; j < n; j += lanes) {
+  constexpr int64_t kLanes = 64 / static_cast<int64_t>(sizeof(T));
+  constexpr int kSums = 4;  // independent ones hide the latency of an addition
+  T sum[kSums][kLanes] = {};
+  int64_t j = 0;
+  for (; j + kSums * kLanes <= n; j += kSums * kLanes)
+    for (int k = 0; k < kSums; ++k) {
+      NT_SIMD
+      for (int64_t q = 0; q < kLanes; ++q) sum[k][q] += f(j + k * kLanes + q);
+    }
+  for (; j < n; j += kLanes) {
     NT_SIMD
-    for (int q = 0; q < lanes; ++q) sum[q] += f(j + q);
+    for (int64_t q = 0; q < kLanes; ++q) sum[0][q] += f(j + q);
   }
   T total = T(0);
-  for (int q = 0; q < lanes; ++q) total += sum[q];
+  for (int64_t q = 0; q < kLanes; ++q) total += (sum[0][q] + sum[1][q]) + (sum[2][q] + sum[3][q]);
   return total;
 }
 
@@ -168,21 +173,14 @@ Step<T> step_of(const OnlineOptimizer& o, double count, double scale) {
   return s;
 }
 
-// w after one update with gradient g; m and v are moved on; `twin` (null: none) takes the same step.
-template <class T>
-void adamw_row(const Step<T>& s, int64_t n, const T* g, T* w, T* m, T* v, T* twin) {
-  const T fresh = T(1) - s.beta2;
+// One update of w with gradient g(j); m and v are moved on.
+template <class T, class G>
+void adamw_row(const Step<T>& s, int64_t n, G g, T* w, T* m, T* v) {
   const Step<T> step = s;
-  if (twin != nullptr) {
-    for (int64_t j = 0; j < n; ++j) {
-      const T grad = step.scale * g[j], mean = NT_FMA(grad - m[j], step.beta1, m[j]);
-      const T square = NT_FMA(step.beta2, v[j], fresh * (grad * grad));
-      twin[j] = twin[j] * step.decay - step.rate * (mean / NT_FMA(square_root(square), step.root, step.epsilon));
-    }
-  }
+  const T fresh = T(1) - step.beta2;
   NT_SIMD
   for (int64_t j = 0; j < n; ++j) {
-    const T grad = step.scale * g[j];
+    const T grad = step.scale * g(j);
     const T mean = NT_FMA(grad - m[j], step.beta1, m[j]);
     const T square = NT_FMA(step.beta2, v[j], fresh * (grad * grad));
     m[j] = mean, v[j] = square;
@@ -190,18 +188,31 @@ void adamw_row(const Step<T>& s, int64_t n, const T* g, T* w, T* m, T* v, T* twi
   }
 }
 
-template <class T>
-void sgd_row(const Step<T>& s, int64_t n, const T* g, T* w, T* twin) {
+template <class T, class G>
+void sgd_row(const Step<T>& s, int64_t n, G g, T* w) {
   const Step<T> step = s;
-  for (int64_t j = 0; twin != nullptr && j < n; ++j)
-    twin[j] -= step.rate * NT_FMA(step.weight_decay, twin[j], step.scale * g[j]);
   NT_SIMD
-  for (int64_t j = 0; j < n; ++j) w[j] -= step.rate * NT_FMA(step.weight_decay, w[j], step.scale * g[j]);
+  for (int64_t j = 0; j < n; ++j) w[j] -= step.rate * NT_FMA(step.weight_decay, w[j], step.scale * g(j));
 }
 
+template <class T, class G>
+void optimizer_row(const Step<T>& s, int64_t n, G g, T* w, T* m, T* v) {
+  s.rule == Rule::adamw ? adamw_row(s, n, g, w, m, v) : sgd_row(s, n, g, w);
+}
+
+// `twin` takes the step that w is about to take with gradient g, and its own decay.
 template <class T>
-void optimizer_row(const Step<T>& s, int64_t n, const T* g, T* w, T* m, T* v, T* twin) {
-  s.rule == Rule::adamw ? adamw_row(s, n, g, w, m, v, twin) : sgd_row(s, n, g, w, twin);
+void twin_row(const Step<T>& s, int64_t n, const T* g, const T* m, const T* v, T* twin) {
+  const T fresh = T(1) - s.beta2;
+  for (int64_t j = 0; j < n; ++j) {
+    const T grad = s.scale * g[j];
+    if (s.rule == Rule::sgd) {
+      twin[j] -= s.rate * NT_FMA(s.weight_decay, twin[j], grad);
+      continue;
+    }
+    const T mean = NT_FMA(grad - m[j], s.beta1, m[j]), square = NT_FMA(s.beta2, v[j], fresh * (grad * grad));
+    twin[j] = twin[j] * s.decay - s.rate * (mean / NT_FMA(square_root(square), s.root, s.epsilon));
+  }
 }
 
 // What the network reads of one row of stored weights.

@@ -394,12 +394,61 @@ class OnlineRun {
                   T sign) {
     const int64_t at = i * a.stride;
     const bool moments = a.first_moment != nullptr;
-    optimizer_row(step, a.scalar ? 1 : a.stride, g, a.weight + at, moments ? a.first_moment + at : nullptr,
-                  moments ? a.second_moment + at : nullptr, a.twin == nullptr ? nullptr : a.twin + at);
+    const int64_t n = a.scalar ? 1 : a.stride;
+    T *m = moments ? a.first_moment + at : nullptr, *v = moments ? a.second_moment + at : nullptr;
+    if (a.twin != nullptr) twin_row(step, n, g, m, v, a.twin + at);
+    optimizer_row(step, n, [g](int64_t j) { return g[j]; }, a.weight + at, m, v);
     if (a.sign != nullptr)
-      optimizer_row<T>(sign_step, 1, &sign, a.sign + i, moments ? a.sign_first_moment + i : nullptr,
-                       moments ? a.sign_second_moment + i : nullptr, nullptr);
+      optimizer_row(
+          sign_step, 1, [sign](int64_t) { return sign; }, a.sign + i, moments ? a.sign_first_moment + i : nullptr,
+          moments ? a.sign_second_moment + i : nullptr);
     effective_row(a, i);
+  }
+
+  // ---- the common case in one pass: one set of samples, nothing but the outer product and at most one filter ----
+
+  bool is_plain(const OnlineTrace<T>& a) const {
+    return !a.memory && batch_ == 1 && a.poles <= 1 && a.mask == nullptr && a.sign == nullptr && !a.scalar &&
+           a.grad == nullptr && a.twin == nullptr;
+  }
+
+  // Calls `use` with the gradient of row i as a function of the column; evaluating it moves the trace on if `advance`.
+  template <class Use>
+  void with_gradient(const OnlineTrace<T>& a, const Reading<T>& at, int64_t i, bool advance, Use use) const {
+    const T x = at.entry(0, i), pole = a.pole[0];
+    const T *signal = signal_row(a.signal, 0, a.stride), *post = at.post;
+    if (a.poles == 0) return use([=](int64_t j) { return signal[j] * (x * post[j]); });
+    T* f = a.filtered[0] + i * a.stride;
+    if (!advance) return use([=](int64_t j) { return signal[j] * f[j]; });
+    use([=](int64_t j) {
+      f[j] = NT_FMA(pole, f[j], x * post[j]);
+      return signal[j] * f[j];
+    });
+  }
+
+  void update_plain(const OnlineTrace<T>& a, const Reading<T>& at, bool advance, const Step<T>& step) const {
+    for (int64_t i = 0; i < a.rows; ++i) {
+      const int64_t k = i * a.stride;
+      with_gradient(a, at, i, advance, [&](auto g) {
+        const bool moments = a.first_moment != nullptr;
+        optimizer_row(step, a.stride, g, a.weight + k, moments ? a.first_moment + k : nullptr,
+                      moments ? a.second_moment + k : nullptr);
+      });
+      effective_row(a, i);
+    }
+  }
+
+  // Moves the trace on; returns the squared norm of the gradient.
+  double advance_plain(const OnlineTrace<T>& a, const Reading<T>& at) const {
+    double square = 0;
+    for (int64_t i = 0; i < a.rows; ++i)
+      with_gradient(a, at, i, true, [&](auto g) {
+        square += static_cast<double>(lane_sum<T>(a.stride, [&](int64_t j) {
+          const T value = g(j);
+          return value * value;
+        }));
+      });
+    return square;
   }
 
   // Moves all traces of a group on and clips their joint norm.
@@ -463,6 +512,10 @@ class OnlineRun {
       const Reading<T> at = reading(a, t, !clips_traces);
       const bool now = updates && !looks && a.grad == nullptr;
       const Step<T> step = step_for(a, a.steps, 1), sign_step = step_for(a, a.sign_steps, 1);
+      if (is_plain(a) && !clips_traces) {
+        now ? update_plain(a, at, true, step) : void(square += advance_plain(a, at));
+        return;
+      }
       for (int64_t i = 0; i < a.rows; ++i) {
         T sign = gradient_row(a, at, i, !clips_traces, gradient_);
         if (a.grad != nullptr) {
@@ -513,6 +566,7 @@ class OnlineRun {
       if (!looks && a.grad == nullptr) return;
       const Reading<T> at = reading(a, t, false);
       const Step<T> step = step_for(a, a.steps, scale), sign_step = step_for(a, a.sign_steps, scale);
+      if (is_plain(a)) return update_plain(a, at, false, step);
       for (int64_t i = 0; i < a.rows; ++i) {
         const T sign = stored_gradient(a, at, i);
         update_row(a, i, step, sign_step, gradient_, sign);

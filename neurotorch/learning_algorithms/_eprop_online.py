@@ -113,6 +113,10 @@ class OnlineRun:
         self.published = rule.eligibility == "published"
         like = net.layers[0].call.weight
         assert like is not None
+        if like.device.type != "cpu":
+            raise NotImplementedError(
+                f'update: expected "sequence" on {like.device.type}; updates within a sequence need the CPU so far'
+            )
         self.batch = x[0].shape[0]
         self.p = Program(like)
         self.index = {id(layer): k for k, layer in enumerate(net.layers)}
@@ -494,7 +498,10 @@ def run_online(
     schedule: Schedule,
 ) -> Result:
     """Run a training batch with updates on the way."""
-    return OnlineRun(rule, net, signals, errors, x, states, schedule).run()
+    run = OnlineRun(rule, net, signals, errors, x, states, schedule)
+    reason = run.fused_reason
+    rule.engine = "native driver" + (f", gradients through torch: {reason}" if reason is not None else "")
+    return run.run()
 
 
 __all__: Sequence[str] = ["run_online"]

@@ -113,6 +113,8 @@ class Eprop(BPTT):
     feedback_weights : dict of list of Tensor or None
         By output layer (``"default_key"`` where there is one), a matrix ``[n_out, last dimension]`` per parameter of
         the hidden layers. None before the first training batch.
+    engine : str
+        How the last training batch ran, and why not in the native driver alone; empty before the first.
 
     Raises
     ------
@@ -215,6 +217,7 @@ class Eprop(BPTT):
         self.output_layers = _modules(output_layers)
         self.output_params: list[Parameter] = list(output_params or ())
         self.feedback_weights: dict[str, list[Tensor]] | None = None
+        self.engine = ""
         self._hidden_parameters: list[Parameter] = []
         self._targets: Any = None
         self._model: Any = None
@@ -350,6 +353,7 @@ class Eprop(BPTT):
         signals = self._signals(net, sizes, names)
         self.optimizer.zero_grad()
         if self.update == "sequence":
+            self.engine = "fused sequence"
             return self._run_sequence(net, signals, errors, x, states, schedule)
         return run_online(self, net, signals, errors, x, states, schedule)
 

@@ -82,6 +82,55 @@ def test_a_criterion_of_ones_own_drives_the_readout():
             torch.testing.assert_close(value, other[name], msg=name)
 
 
+def test_the_engine_says_why_gradients_go_through_torch():
+    x, y = data(3)
+    adam = torch.optim.Adam
+    for name, arguments, expected in (
+        ("LIFLayer", {}, "native driver"),
+        ("LIFLayer", {"update": "sequence"}, "fused sequence"),
+        ("LIFLayer", {"default_optimizer_cls": adam}, "native driver, gradients through torch: its optimiser is Adam"),
+        ("WilsonCowanLayer", {}, "native driver, gradients through torch: its constants are functions of parameters"),
+    ):
+        rule = Eprop(**arguments)
+        train(build(name), rule, x, y)
+        assert rule.engine == expected
+
+
+@pytest.mark.parametrize("update", [2, "sequence"])
+def test_predictions_are_the_models_with_a_teacher_and_given_states(update):
+    """Without learning rates the rule predicts what the model does without it."""
+    x, y = data(9, 3, 5)
+    model = build("SpyLIFLayer", two=True, foresight=9, n_out=5)
+    model.hh_memory_size = 4
+    state = tuple(torch.rand(2, 4).double() for _ in range(3))
+    arguments = {"init_hidden_states": {"g": state}, "teacher": torch.rand(2, 11, 5), "teacher_weight": 0.3}
+    expected = model(x, **arguments)
+    rule = Eprop(update=update, **STILL)
+    trainer = Trainer(model, callbacks=[rule], verbose=False)
+    rule.start(trainer)
+    trainer.update_state_(batch_is_train=True, y_batch=y)
+    rule.on_batch_begin(trainer)
+    actual = model(x, **arguments)
+    rule.on_batch_end(trainer)
+    torch.testing.assert_close(actual, expected, check_stride=False)
+
+
+@pytest.mark.parametrize("eligibility", ["instantaneous", "published"])
+def test_learned_decay_of_the_readout(eligibility):
+    x, y = data(7)
+    made = []
+    for update, kind in (("sequence", torch.optim.SGD), (7, torch.optim.SGD), (7, own_class(torch.optim.SGD))):
+        torch.manual_seed(1)
+        readout = LILayer(6, 3, name="o", learn_kappa=True)
+        model = SequentialRNN([LIFLayer(5, 6, name="h", gamma=1.0), readout], device="cpu").build().double()
+        before = values(model)
+        train(model, Eprop(update=update, eligibility=eligibility, **{**SGD, "default_optimizer_cls": kind}), x, y)
+        assert readout.kappa != before["output_layers.o.kappa"]
+        made.append(values(model))
+    assert_same_change(made[1], made[0], before, 1e-9)
+    assert_same_change(made[2], made[0], before, 1e-9)
+
+
 def test_several_outputs_with_targets_by_name():
     torch.manual_seed(0)
     x = torch.rand(2, 7, 5).double()
