@@ -7,6 +7,7 @@
 #include "ops/layer.h"
 #include "ops/network.h"
 #include "ops/rls.h"
+#include "ops/online.h"
 
 namespace nt {
 namespace {
@@ -20,8 +21,17 @@ enum ModelNumber : int64_t {
 std::vector<int64_t> model_info(int64_t model) {
   require(model >= 0 && model < kernels().model_count, "model: no such number");
   const ModelInfo& info = kernels().models[model];
-  return {info.states,    info.constants, info.output,  info.presynaptic,     info.saved, info.saved_for_constants,
-          info.learnable, info.spiking,   info.compact, info.activates_inside};
+  return {info.states,
+          info.constants,
+          info.output,
+          info.presynaptic,
+          info.saved,
+          info.saved_for_constants,
+          info.learnable,
+          info.spiking,
+          info.compact,
+          info.activates_inside,
+          info.computes_presynaptic};
 }
 
 template <int64_t M>
@@ -78,8 +88,8 @@ TensorList backward_network(const OptionalTensorList& grad_out, const OptionalTe
 
 STABLE_TORCH_LIBRARY(neurotorch, m) {
   m.def("build_info() -> str[]");
-  // states, constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, compact, activates_inside
-  // (arguments.h).
+  // states, constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, compact, activates_inside,
+  // computes_presynaptic (arguments.h).
   m.def("model_info(int model) -> int[]");
   // One neuron layer over a whole sequence and its adjoint (ops/layer.h).
 #define NT_DEFINE(name, MODEL)    \
@@ -102,6 +112,8 @@ STABLE_TORCH_LIBRARY(neurotorch, m) {
   m.def(
       "rls_update(Tensor(a!) inverse, Tensor(b!) weight, Tensor regressor, Tensor error, float gain, float kappa, "
       "float keep, float take, float rate) -> Tensor");
+  // A network that learns while it runs, in place (ops/online.h).
+  m.def("online_run(Tensor(a!)[] pool, int[] program, float[] numbers) -> int");
 }
 
 #define NT_IMPLEMENT(name, MODEL)                                  \
@@ -113,6 +125,7 @@ STABLE_TORCH_LIBRARY_IMPL(neurotorch, CPU, m) {
   m.impl("network_forward", TORCH_BOX(&nt::forward_network));
   m.impl("network_backward", TORCH_BOX(&nt::backward_network));
   m.impl("rls_update", TORCH_BOX(&nt::rls_update));
+  m.impl("online_run", TORCH_BOX(&nt::online_run));
 }
 
 #if defined(NT_WITH_CUDA)

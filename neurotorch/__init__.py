@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from neurotorch.learning_algorithms import BPTT as BPTT
     from neurotorch.learning_algorithms import RLS as RLS
     from neurotorch.learning_algorithms import TBPTT as TBPTT
+    from neurotorch.learning_algorithms import Eprop as Eprop
     from neurotorch.metrics import losses as losses
     from neurotorch.modules.sequential import Sequential as Sequential
     from neurotorch.modules.sequential_rnn import SequentialRNN as SequentialRNN
@@ -73,6 +74,7 @@ __all__ = [
     "DimensionLike",
     "DimensionProperty",
     "DimensionsLike",
+    "Eprop",
     "FiringRateLayer",
     "IdentityTransform",
     "IzhikevichLayer",
@@ -117,6 +119,7 @@ _LAZY = {
     "CheckpointManager": "callbacks",
     "DaleLaw": "regularization",
     "DaleLawL2": "regularization",
+    "Eprop": "learning_algorithms",
     "IdentityTransform": "transforms",
     "L1": "regularization",
     "L2": "regularization",

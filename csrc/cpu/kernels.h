@@ -3,6 +3,7 @@
 
 #include "../arguments.h"
 #include "network_arguments.h"
+#include "online_arguments.h"
 #include "rls_arguments.h"
 
 namespace nt {
@@ -21,6 +22,8 @@ struct Kernels {
   void (*layer_backward)(const LayerBackward<T>&, int64_t begin, int64_t end, const Team&);
   void (*network_forward)(const Network<T>&, int64_t begin, int64_t end, const Team&);
   void (*network_backward)(const Network<T>&, int64_t begin, int64_t end, const Team&);
+  // Steps [begin, end) of a network that learns while it runs.
+  void (*online_run)(const Online<T>&);
 
   // z_t of the model from its saved traces (those rows may be null that the model restores).
   void (*presynaptic_row)(int64_t model, int64_t surrogate, int64_t n, const T* constants, const T* const* saved,

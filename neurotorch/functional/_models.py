@@ -65,6 +65,10 @@ class NeuronModel:
         Whether it emits spikes; the others take an activation instead.
     activates_inside : bool
         Whether the activation is part of the dynamics; otherwise it is applied to the output.
+    presynaptic_state : int
+        Index of the state that the recurrent weights see; -1 for models without recurrent connections.
+    computes_presynaptic : bool
+        Whether they see the activation of that state instead.
     """
 
     name: str
@@ -80,6 +84,8 @@ class NeuronModel:
     learnable: int
     operator_states: int
     activates_inside: bool
+    presynaptic_state: int
+    computes_presynaptic: bool
 
     def learns(self, constant: int) -> bool:
         """Whether the operators give a gradient to this constant."""
@@ -104,6 +110,7 @@ def _read_model(number: int, name: str) -> NeuronModel:
         spiking,
         _,
         activates_inside,
+        computes_presynaptic,
     ) = info
     assert n_constants == len(constants) and operator_states >= max(1, len(states)), name
     return NeuronModel(
@@ -120,6 +127,8 @@ def _read_model(number: int, name: str) -> NeuronModel:
         learnable,
         operator_states,
         bool(activates_inside),
+        presynaptic,
+        bool(computes_presynaptic),
     )
 
 

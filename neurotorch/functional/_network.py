@@ -209,6 +209,7 @@ def run_network(
     trace: bool = False,
     teacher: Sequence[Tensor | None] | None = None,
     teacher_weight: float = 0.0,
+    every_state: bool = False,
 ) -> tuple[list[Tensor], list[tuple[Tensor, ...]]]:
     """Run a network in closed loop in one fused operator, with exact gradients through the feedback.
 
@@ -232,6 +233,8 @@ def run_network(
         True inputs to mix into the feedback: ``(1 - w) * feedback + w * teacher[:, t]`` (no gradient to them).
     teacher_weight : float
         w above, between 0 and 1.
+    every_state : bool
+        Return the states that only the operator has, too, behind those of the model.
 
     Returns
     -------
@@ -261,6 +264,7 @@ def run_network(
     program: list[int] = []
     flat_states: list[Tensor] = []
     constants: list[Tensor] = []
+    shown: list[int] = []
     requested: list[int] = []
     held: list[int] = []
     gradients = needs_autograd(
@@ -273,7 +277,8 @@ def run_network(
         activation = lookup(ACTIVATIONS, "activation", call.activation)
         own = as_constants(call.constants, like)
         separate = model.separate(activation)
-        requested.append(((1 << len(model.states)) - 1) & separate if trace else 0)
+        shown.append(model.operator_states if every_state else len(model.states))
+        requested.append(((1 << shown[-1]) - 1) & separate if trace else 0)
         held.append(requested[-1] | (saved_traces(model, own) & separate if gradients else 0))
         cast = cast_inputs(like, weight=call.weight, recurrent_weight=call.recurrent_weight)
         weight, recurrent = _index_of(matrices, cast["weight"]), _index_of(matrices, cast["recurrent_weight"])
@@ -313,11 +318,12 @@ def run_network(
     stages, finals = flat[:n_stages], flat[n_stages : n_stages + n_states]
     traces = shape.spread(flat[n_stages + n_states : len(flat) - fed])
     outs = list(stages[n_stages - n_outputs :])
-    return outs, _layer_states(models, requested, stages, finals, traces, fed, trace)
+    return outs, _layer_states(models, shown, requested, stages, finals, traces, fed, trace)
 
 
 def _layer_states(
     models: Sequence[NeuronModel],
+    shown: Sequence[int],
     requested: Sequence[int],
     stages: Sequence[Tensor],
     finals: Sequence[Tensor],
@@ -329,7 +335,7 @@ def _layer_states(
     result: list[tuple[Tensor, ...]] = []
     first, column = 0, 0
     for number, model in enumerate(models):
-        n, n_operator = len(model.states), model.operator_states
+        n, n_operator = shown[number], model.operator_states
         own = finals[first : first + n]
         if trace and n:
             width = finals[first].shape[1]

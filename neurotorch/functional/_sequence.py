@@ -165,6 +165,7 @@ def run_sequence(
     *,
     trace: bool = False,
     recompute_every: int = 0,
+    every_state: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run one layer over a whole sequence in one fused operator.
 
@@ -181,6 +182,8 @@ def run_sequence(
     recompute_every : int
         K > 0 keeps the state every K steps only and computes the rest again in the backward pass: memory
         O(T / K + K) instead of O(T). 0 keeps everything.
+    every_state : bool
+        Return the states that only the operator has, too, behind those of the model.
 
     Returns
     -------
@@ -216,7 +219,8 @@ def run_sequence(
 
     # The output state of a layer without activation has no trace of its own: it is the output.
     n, separate = model.operator_states, model.separate(activation)
-    requested = ((1 << len(model.states)) - 1) & separate if trace else 0
+    shown = n if every_state else len(model.states)
+    requested = ((1 << shown) - 1) & separate if trace else 0
     tensors = (current, call.weight, recurrent_weight, *states, *constants)
     if needs_autograd(tensors):
         needed = 0 if recompute_every else saved_traces(model, constants)
@@ -238,5 +242,5 @@ def run_sequence(
         )
         traces = dict(zip([k for k in range(n) if requested >> k & 1], requested_traces, strict=True))
     if not trace:
-        return out, tuple(finals[: len(model.states)])
-    return out, tuple(traces[k] if requested >> k & 1 else out for k in range(len(model.states)))
+        return out, tuple(finals[:shown])
+    return out, tuple(traces[k] if requested >> k & 1 else out for k in range(shown))

@@ -1,0 +1,99 @@
+"""Errors of the outputs: what e-prop compares with the targets, and what its readout follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurotorch.modules._engine import Schedule
+
+
+class Errors:
+    """Targets of a batch, aligned with the steps of a run.
+
+    Targets ``[B, T', n]`` belong to the last T' steps; steps before have no error. Ones ``[B, n]`` hold at all steps.
+
+    Raises
+    ------
+    ValueError
+        A target is missing, or its shape does not fit.
+    """
+
+    def __init__(self, rule: Any, targets: Any, names: Sequence[str], sizes: Sequence[int], schedule: Schedule) -> None:
+        self.rule = rule
+        self.targets = [self._target(targets, name, n, len(names), schedule.total) for name, n in zip(names, sizes)]
+        self.first = min(schedule.total - y.shape[1] for y in self.targets)
+        self.criteria = [self._criterion(name) for name in names]
+
+    @staticmethod
+    def _target(targets: Any, name: str, n: int, count: int, total: int) -> Tensor:
+        y = targets
+        if isinstance(targets, Mapping):
+            if name not in targets and not (count == 1 and len(targets) == 1):
+                raise ValueError(f"y_batch: expected a target for output {name!r}, got {list(targets)}")
+            y = targets[name] if name in targets else next(iter(targets.values()))
+        if not isinstance(y, Tensor):
+            raise ValueError(f"y_batch: expected a tensor for output {name!r}, got {type(y).__name__}")
+        if y.dim() == 2:
+            y = y.unsqueeze(1).expand(-1, total, -1)
+        if y.dim() != 3 or y.shape[2] != n or not 1 <= y.shape[1] <= total:
+            raise ValueError(f"y_batch: expected shape [B, {total}, {n}] for output {name!r}, got {list(y.shape)}")
+        return y
+
+    def _criterion(self, name: str) -> Any:
+        criterion = self.rule.criterion
+        return criterion[name] if isinstance(criterion, Mapping) and name in criterion else criterion
+
+    def is_mean_square(self, k: int) -> bool:
+        """Whether the criterion of an output is the plain mean squared error."""
+        criterion = self.criteria[k]
+        return (
+            criterion is None
+            or criterion is torch.nn.functional.mse_loss
+            or (type(criterion) is torch.nn.MSELoss and criterion.reduction == "mean")
+        )
+
+    def of(self, k: int, out: Tensor) -> Tensor:
+        """Prediction minus target ``[B, T, n]`` of output k; zero where there is no target."""
+        target = self.targets[k].to(dtype=out.dtype, device=out.device)
+        error = out[:, out.shape[1] - target.shape[1] :] - target
+        error = torch.nan_to_num(error, self.rule.nan, self.rule.posinf, self.rule.neginf)
+        missing = out.shape[1] - error.shape[1]
+        return error if missing == 0 else torch.nn.functional.pad(error, (0, 0, missing, 0))
+
+    def reduced(self, errors: Sequence[Tensor]) -> list[Tensor]:
+        """Errors as the hidden layers see them: per sample or their mean, clipped."""
+        made = []
+        for error in errors:
+            if self.rule.batch_reduction == "mean_error":
+                error = error.mean(dim=0, keepdim=True).expand_as(error)
+            limit = self.rule.learning_signal_norm_clip_value
+            if limit < math.inf:
+                norm = error.norm(dim=2, keepdim=True)
+                error = error * (limit / (norm + 1e-6)).clamp(max=1.0)
+            made.append(error)
+        return made
+
+    def slope(self, k: int, out: Tensor) -> Tensor:
+        """Gradient ``[B, T, n]`` of the criterion at every step with respect to output k."""
+        error = self.of(k, out)
+        if self.is_mean_square(k):
+            return error * (2.0 / (error.shape[0] * error.shape[2]))
+        steps = self.targets[k].shape[1]
+        parts = [torch.zeros_like(error[:, : error.shape[1] - steps])]
+        for t in range(error.shape[1] - steps, error.shape[1]):
+            parts.append(self.step_slope(k, out[:, t], t - (error.shape[1] - steps)).unsqueeze(1))
+        return torch.cat(parts, dim=1)
+
+    def step_slope(self, k: int, out: Tensor, target_step: int) -> Tensor:
+        """The same for one step, of the output ``[B, n]``."""
+        target = self.targets[k][:, target_step : target_step + 1].to(out.device)
+        with torch.enable_grad():
+            leaf = out.detach().unsqueeze(1).requires_grad_()
+            (grad,) = torch.autograd.grad(self.criteria[k](leaf, target), leaf)
+        rule = self.rule
+        return torch.nan_to_num(grad.squeeze(1), rule.nan, rule.posinf, rule.neginf)

@@ -1,0 +1,124 @@
+"""Torch optimisers whose steps the native driver takes itself, on their own state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from neurotorch.learning_algorithms._eprop_network import LearnedLayer, LearnedNetwork
+
+SGD, ADAMW = 1, 2
+
+
+def _group_of(optimizer: torch.optim.Optimizer, params: Iterable[Parameter]) -> dict[str, Any] | None:
+    """The one group that holds all of these parameters; None where there is no such group."""
+    wanted = {id(p) for p in params}
+    for group in optimizer.param_groups:
+        if wanted <= {id(p) for p in group["params"]}:
+            return group
+    return None
+
+
+def _is_known(group: dict[str, Any], kind: type) -> bool:
+    if kind is torch.optim.SGD:
+        return not (group["momentum"] or group["nesterov"] or group["dampening"])
+    return not (group["amsgrad"] or group["capturable"] or group["differentiable"])
+
+
+def fused_reason(rule: Any, net: LearnedNetwork) -> str | None:
+    """Why gradients go through torch; None when the driver can do all."""
+    optimizer = rule.optimizer
+    kind = type(optimizer)
+    if kind not in (torch.optim.SGD, torch.optim.AdamW):
+        return f"its optimiser is {kind.__name__}"
+    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+        return "its optimiser has hooks"
+    for layers in (net.hidden, net.outputs):
+        group = _group_of(optimizer, (p for layer in layers for p in layer.learned))
+        if group is None or not _is_known(group, kind):
+            return "the driver does not know this variant of its optimiser"
+    seen: set[int] = set()
+    for layer in net.layers:
+        reason = _layer_reason(layer, seen)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _layer_reason(layer: LearnedLayer, seen: set[int]) -> str | None:
+    own = layer.layer
+    pairs = ((own._forward_weights, own._forward_sign), (own._recurrent_weights, own._recurrent_sign))
+    known: set[int] = set()
+    learned = {id(p) for p in layer.learned}
+    if learned & seen:
+        return "layers share parameters"
+    seen |= learned
+    for weight, sign in pairs:
+        known |= {id(p) for p in (weight, sign) if p is not None}
+        if sign is None:
+            continue
+        if type(own.sign_activation) is not torch.nn.Tanh:
+            return "its signs are not activated by tanh"
+        if (id(weight) in learned) != (id(sign) in learned):
+            return "it learns weights or signs alone"
+    direct = {id(c) for c in layer.call.constants if isinstance(c, Parameter)}
+    if learned - known - direct:
+        return "its constants are functions of parameters"
+    if len(direct & learned) != sum(isinstance(c, Parameter) and id(c) in learned for c in layer.call.constants):
+        return "its constants share parameters"
+    if any(p.dtype != layer.call.weight.dtype for p in layer.learned):  # type: ignore[union-attr]
+        return "its parameters differ in dtype"
+    return None
+
+
+class FusedOptimizer:
+    """The optimiser of a rule as numbers and state tensors, made where torch would make them."""
+
+    def __init__(self, rule: Any, net: LearnedNetwork) -> None:
+        self.optimizer: torch.optim.Optimizer = rule.optimizer
+        self.is_adamw = isinstance(self.optimizer, torch.optim.AdamW)
+        self.groups = [
+            _group_of(self.optimizer, (p for layer in layers for p in layer.learned))
+            for layers in (net.hidden, net.outputs)
+        ]
+
+    def describe(self, group: int) -> tuple[int, int, list[float]]:
+        """Kind, whether it climbs, and rate, weight decay, betas and epsilon."""
+        options = self.groups[group]
+        assert options is not None
+        numbers = [float(options["lr"]), float(options["weight_decay"])]
+        betas = [float(b) for b in options["betas"]] if self.is_adamw else [0.0, 0.0]
+        kind = ADAMW if self.is_adamw else SGD
+        return kind, int(options["maximize"]), [*numbers, *betas, float(options.get("eps", 0.0))]
+
+    def _state(self, p: Parameter) -> dict[str, Any]:
+        state: dict[str, Any] = self.optimizer.state[p]
+        if self.is_adamw and not state:
+            state["step"] = torch.zeros((), dtype=torch.float32)
+            state["exp_avg"] = torch.zeros_like(p, memory_format=torch.contiguous_format)
+            state["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.contiguous_format)
+        return state
+
+    def moments(self, p: Parameter) -> tuple[Tensor | None, Tensor | None]:
+        """First and second moments of a parameter."""
+        if not self.is_adamw:
+            return None, None
+        state = self._state(p)
+        return state["exp_avg"], state["exp_avg_sq"]
+
+    def steps(self, p: Parameter) -> float:
+        """Updates so far."""
+        return float(self._state(p)["step"]) if self.is_adamw else 0.0
+
+    def count(self, params: Iterable[Parameter], updates: int) -> None:
+        """Say that so many updates were made."""
+        for p in params:
+            torch.autograd.graph.increment_version(p)
+            if self.is_adamw:
+                self.optimizer.state[p]["step"] += updates
+        # Schedules ask whether the optimiser was used before them.
+        self.optimizer._opt_called = True  # type: ignore[attr-defined]

@@ -1,0 +1,491 @@
+"""Eligibility propagation."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from neurotorch.learning_algorithms._eprop_errors import Errors
+from neurotorch.learning_algorithms._eprop_feedback import (
+    CLIPPED,
+    Signal,
+    adaptive_rows,
+    draw_all,
+    keep_adaptive_rows,
+    signals_of,
+)
+from neurotorch.learning_algorithms._eprop_network import LearnedNetwork, learned_network
+from neurotorch.learning_algorithms._eprop_offline import gradients, reverse_filter, run_forward
+from neurotorch.learning_algorithms._eprop_online import run_online
+from neurotorch.learning_algorithms.bptt import BPTT
+from neurotorch.modules._engine import Network, Result, Schedule, State, _last
+
+_MSE = torch.nn.MSELoss()
+
+
+def _modules(given: torch.nn.Module | Iterable[torch.nn.Module] | None) -> list[torch.nn.Module]:
+    return [given] if isinstance(given, torch.nn.Module) else list(given or ())
+
+
+def _choice(argument: str, value: str, among: tuple[str, ...]) -> str:
+    if value not in among:
+        raise ValueError(f"{argument}: expected one of {', '.join(among)}, got {value!r}")
+    return value
+
+
+class Eprop(BPTT):
+    """Eligibility propagation (Bellec et al. 2020, doi:10.1038/s41467-020-17236-y): learning forward in time.
+
+    Every synapse keeps a trace e of how it acted on its neuron, feedback weights carry the errors of the outputs to
+    the neurons as learning signals ``L_t = (prediction_t - target_t) B``, and ``dW = -lr sum_t L_t e_t``. Nothing is
+    propagated backward through the recurrent weights or from layer to layer. The readout follows its own gradient.
+
+    Parameters
+    ----------
+    params, output_params : iterable of Parameter, optional
+        What to update in the hidden layers (input layers are among them) and in the output layers; by default all
+        that require gradients.
+    layers, output_layers : Module or iterable of Module, optional
+        Layers whose parameters are updated in place of the model's hidden and output layers.
+    optimizer : torch.optim.Optimizer, optional
+        Its group 0 holds the parameters of hidden layers, group 1 those of the outputs. By default
+        ``default_optimizer_cls`` with two such groups.
+    criterion : callable, optional
+        Reported loss, and with ``eligibility="instantaneous"`` what the readout follows; None for the trainer's.
+    params_lr, output_params_lr : float
+        Learning rates of the two groups; they win over `default_optim_kwargs`.
+    weight_decay, default_optimizer_cls, default_optim_kwargs, maximize, lr_scheduler
+        See :class:`~neurotorch.learning_algorithms.BPTT`.
+    gamma, alpha : float
+        Decay per step of the traces of the hidden layers and of the gradient of the readout, 0 to below 1; used with
+        ``eligibility="instantaneous"``.
+    eligibility : {"instantaneous", "published"}
+        ``"instantaneous"``: the trace is the derivative of a neuron's output with its state of the step before held
+        constant, ``e_t = gamma e_{t-1} + dz_t/dW``, as in NeuroTorch. ``"published"``: eligibility vectors follow the
+        states through time, and traces pass the filter of the readout.
+    feedback : {"random", "symmetric", "adaptive"}
+        B fixed and random; the transposed weights of the readout; or random at first, and then given the readout's
+        updates and weight decay. Layers that no output reads get random ones in any case.
+    update : "step", int or "sequence"
+        Update after every step, every so many steps (and at the end), or once per sequence.
+    batch_reduction : {"per_sample", "mean_error"}
+        Sum the products of learning signal and trace over the samples, or multiply the mean error with the summed
+        trace as NeuroTorch does. The same for a batch of one.
+    rate_target, rate_coeff : float
+        Add the gradient of ``rate_coeff / 2 sum_j (f_j - rate_target)^2``, f the mean output per step over the batch,
+        to that of the hidden layers; with ``update="sequence"`` only.
+    grad_norm_clip_value : float
+        Largest joint norm of the gradients of the hidden layers, and of those of the outputs.
+    eligibility_traces_norm_clip_value : float
+        Largest joint norm of the hidden traces, and of those of the readout; not with ``update="sequence"``.
+    learning_signal_norm_clip_value : float
+        Largest norm of the error of an output (of its mean over the batch with ``"mean_error"``) at a step.
+    feedbacks_gen_strategy : str
+        Distribution of random feedback: ``"randn"``, ``"xavier_normal"``, ``"kaiming_normal"``, ``"rand"``, ``"ones"``,
+        ``"unitary"`` or ``"orthogonal"``. With ``"instantaneous"`` eligibility each parameter has its own matrix,
+        with ``"published"`` those of a neuron share one.
+    feedback_weights_norm_clip_value : float, optional
+        Largest Frobenius norm of a feedback matrix; by default 1 for randn, rand and ones, infinite otherwise.
+    seed : int
+        Of the private generator that draws the feedback.
+    nan, posinf, neginf : float
+        What replaces errors and gradients that are not finite.
+    raise_non_finite_errors : bool
+        Raise ValueError instead when a gradient is not finite.
+    optim_time_steps : int, optional
+        The same as `update` with a number.
+    backward_time_steps : int
+        1.
+    eval_criterion
+        Kept, not used.
+    **kwargs
+        See :class:`~neurotorch.callbacks.BaseCallback`. Unknown ones warn.
+
+    Attributes
+    ----------
+    feedback_weights : dict of list of Tensor or None
+        By output layer (``"default_key"`` where there is one), a matrix ``[n_out, last dimension]`` per parameter of
+        the hidden layers. None before the first training batch.
+    engine : str
+        How the last training batch ran, and why not in the native driver alone; empty before the first.
+
+    Raises
+    ------
+    ValueError
+        An argument is not among its choices or out of range.
+    NotImplementedError
+        `backward_time_steps` is above 1, or, while training, a layer is not one of the fused ones.
+
+    Notes
+    -----
+    The rule runs the model itself during training batches (``model.online_rule``); weights change while the sequence
+    goes on unless ``update="sequence"``. Parameters that require no gradient are never touched.
+    """
+
+    FEEDBACK_WEIGHTS_KEY = "feedback_weights"
+    DEFAULT_KEY = "default_key"
+
+    def __init__(
+        self,
+        *,
+        params: Iterable[Parameter] | None = None,
+        output_params: Iterable[Parameter] | None = None,
+        layers: torch.nn.Module | Iterable[torch.nn.Module] | None = None,
+        output_layers: torch.nn.Module | Iterable[torch.nn.Module] | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        criterion: Any = _MSE,
+        params_lr: float = 1e-5,
+        output_params_lr: float = 2e-5,
+        weight_decay: float = 1e-2,
+        default_optimizer_cls: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
+        default_optim_kwargs: dict[str, Any] | None = None,
+        maximize: bool = False,
+        gamma: float = 0.001,
+        alpha: float = 0.001,
+        eligibility: str = "instantaneous",
+        feedback: str = "random",
+        update: str | int | None = None,
+        batch_reduction: str = "per_sample",
+        rate_target: float | None = None,
+        rate_coeff: float = 0.0,
+        grad_norm_clip_value: float = math.inf,
+        eligibility_traces_norm_clip_value: float = math.inf,
+        learning_signal_norm_clip_value: float = math.inf,
+        feedbacks_gen_strategy: str = "xavier_normal",
+        feedback_weights_norm_clip_value: float | None = None,
+        seed: int = 0,
+        nan: float = 0.0,
+        posinf: float = 1.0,
+        neginf: float = -1.0,
+        raise_non_finite_errors: bool = False,
+        optim_time_steps: int | None = None,
+        backward_time_steps: int | None = 1,
+        eval_criterion: Any = None,
+        lr_scheduler: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            params=params,
+            optimizer=optimizer,
+            criterion=criterion,
+            params_lr=params_lr,
+            weight_decay=weight_decay,
+            default_optimizer_cls=default_optimizer_cls,
+            default_optim_kwargs=default_optim_kwargs,
+            maximize=maximize,
+            grad_norm_clip_value=grad_norm_clip_value,
+            lr_scheduler=lr_scheduler,
+            **kwargs,
+        )
+        self.output_params_lr = output_params_lr
+        self.gamma, self.alpha = _decay("gamma", gamma), _decay("alpha", alpha)
+        self.eligibility = _choice("eligibility", eligibility, ("instantaneous", "published"))
+        self.feedback = _choice("feedback", feedback, ("random", "symmetric", "adaptive"))
+        self.batch_reduction = _choice("batch_reduction", batch_reduction, ("per_sample", "mean_error"))
+        self.update = _update(update, optim_time_steps)
+        if backward_time_steps not in (None, 1):
+            raise NotImplementedError(f"backward_time_steps: expected 1, got {backward_time_steps}")
+        self.rate_target, self.rate_coeff = rate_target, rate_coeff
+        if rate_coeff != 0.0 and (rate_target is None or self.update != "sequence"):
+            raise ValueError('rate_coeff: expected a rate_target and update="sequence" with it')
+        for argument, value in (
+            ("eligibility_traces_norm_clip_value", eligibility_traces_norm_clip_value),
+            ("learning_signal_norm_clip_value", learning_signal_norm_clip_value),
+        ):
+            if not value > 0:
+                raise ValueError(f"{argument}: expected a positive number, got {value}")
+        if self.update == "sequence" and eligibility_traces_norm_clip_value < math.inf:
+            raise ValueError('eligibility_traces_norm_clip_value: there are no traces with update="sequence"')
+        self.eligibility_traces_norm_clip_value = eligibility_traces_norm_clip_value
+        self.learning_signal_norm_clip_value = learning_signal_norm_clip_value
+        self.feedbacks_gen_strategy = feedbacks_gen_strategy
+        if feedback_weights_norm_clip_value is None:
+            feedback_weights_norm_clip_value = 1.0 if feedbacks_gen_strategy.lower() in CLIPPED else math.inf
+        self.feedback_weights_norm_clip_value = feedback_weights_norm_clip_value
+        self.seed = seed
+        self.nan, self.posinf, self.neginf = nan, posinf, neginf
+        self.raise_non_finite_errors = raise_non_finite_errors
+        self.eval_criterion = criterion if eval_criterion is None else eval_criterion
+        self.layers = _modules(layers)
+        self.output_layers = _modules(output_layers)
+        self.output_params: list[Parameter] = list(output_params or ())
+        self.feedback_weights: dict[str, list[Tensor]] | None = None
+        self.engine = ""
+        self._hidden_parameters: list[Parameter] = []
+        self._targets: Any = None
+        self._model: Any = None
+        self._last: tuple[LearnedNetwork, list[Signal]] | None = None
+
+    # ---- set-up --------------------------------------------------------------------------------------------------
+
+    def start(self, trainer: Any, **kwargs: Any) -> None:
+        """Find the parameters, the optimiser and the criterion.
+
+        Raises
+        ------
+        TypeError
+            The model cannot be run by a learning rule.
+        """
+        model = trainer.model
+        if not hasattr(model, "online_rule"):
+            raise TypeError(f"Eprop: expected a SequentialRNN, got a {type(model).__name__}")
+        hidden = [*model.input_layers.values(), *model.hidden_layers]
+        outputs = list(model.output_layers.values())
+        self._hidden_parameters = [p for layer in hidden for p in layer.parameters()]
+        if not hidden:
+            warnings.warn("Eprop: the model has no hidden layers; only the readout learns", stacklevel=2)
+        if self.optimizer is None:
+            chosen = self.layers or hidden
+            if not self.params or self.layers:
+                self.params = _merged(self.params, chosen)
+            if not self.output_params or self.output_layers:
+                self.output_params = _merged(self.output_params, self.output_layers or outputs)
+            self.optimizer = self.create_default_optimizer()
+        else:
+            groups = [list(group["params"]) for group in self.optimizer.param_groups]
+            self.params, self.output_params = groups[0], [p for group in groups[1:] for p in group]
+        super().start(trainer, **kwargs)
+
+    def create_default_optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser when none is given: a group for the hidden layers and one for the outputs."""
+        groups = [
+            {"params": [p for p in self.params if p.requires_grad], "lr": self.params_lr},
+            {"params": [p for p in self.output_params if p.requires_grad], "lr": self.output_params_lr},
+        ]
+        return self.default_optimizer_cls(groups, **self.default_optim_kwargs)
+
+    def _signals(self, net: LearnedNetwork, n_outputs: list[int], names: list[str]) -> list[Signal]:
+        if self.feedback_weights is None:
+            generator = torch.Generator().manual_seed(self.seed)
+            self.feedback_weights = {
+                name: draw_all(
+                    self.feedbacks_gen_strategy,
+                    self.feedback_weights_norm_clip_value,
+                    self._hidden_parameters,
+                    n_out,
+                    generator,
+                )
+                for name, n_out in zip(names, n_outputs)
+            }
+        positions = {id(p): k for k, p in enumerate(self._hidden_parameters)}
+        shared = self.eligibility == "published" or self.feedback != "random"
+        return signals_of(net, self.feedback, shared, self.feedback_weights, positions)
+
+    # ---- events --------------------------------------------------------------------------------------------------
+
+    def on_batch_begin(self, trainer: Any, **kwargs: Any) -> None:
+        """Take over the model for a training batch."""
+        if not trainer.current_training_state.batch_is_train:
+            return
+        self._targets = trainer.current_training_state.y_batch
+        self._model = trainer.model
+        self._model.online_rule = self
+
+    def on_batch_end(self, trainer: Any, **kwargs: Any) -> None:
+        """Give the model back."""
+        self._release()
+
+    def close(self, trainer: Any, **kwargs: Any) -> None:
+        """Give the model back."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._model is not None and self._model.online_rule is self:
+            self._model.online_rule = None
+        self._model = self._targets = self._last = None
+
+    def apply_criterion(self, pred_batch: Any, y_batch: Any, criterion: Any = None) -> Tensor:
+        """Loss of predictions; one criterion for several outputs is that of each, summed."""
+        criterion = self.criterion if criterion is None else criterion
+        if criterion is not None and not isinstance(criterion, Mapping) and isinstance(y_batch, Mapping):
+            criterion = dict.fromkeys(y_batch, criterion) if len(y_batch) > 1 else criterion
+        return super().apply_criterion(pred_batch, y_batch, criterion)
+
+    def on_optimization_begin(self, trainer: Any, **kwargs: Any) -> None:
+        """Report the loss; with ``update="sequence"`` take the step."""
+        loss = self.apply_criterion(kwargs["pred"], kwargs["y"])
+        if self.update == "sequence":
+            self._step()
+        trainer.update_state_(batch_loss=loss.detach())
+
+    def _step(self) -> None:
+        """The one step of a sequence."""
+        assert self.optimizer is not None and self._last is not None, "the model was not run by this rule"
+        net, signals = self._last
+        self._last = None
+        if self.feedback != "adaptive":
+            self.optimizer.step()
+            return
+        rows = [adaptive_rows(net, signals, k) for k in range(len(net.outputs))]
+        with torch.no_grad(), self.adapting(net, rows):
+            self.optimizer.step()
+        for k, own in enumerate(rows):
+            keep_adaptive_rows(own, signals, k)
+
+    # ---- the run of a training batch -----------------------------------------------------------------------------
+
+    def run_online(self, network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
+        """Run the model and learn; arguments and results are those of :func:`neurotorch.modules._engine.run`."""
+        try:
+            with torch.no_grad():
+                return self._run(network, x, states, schedule)
+        except BaseException:
+            self._release()
+            raise
+
+    def _run(self, network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
+        assert self.optimizer is not None, "start was not called"
+        updated = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+        closed = schedule.total > schedule.given
+        net = learned_network(network, updated, unfused_output=not closed and self.update == "sequence")
+        if self.feedback == "adaptive" and any(layer.layer.force_dale_law for layer in net.outputs):
+            raise ValueError('feedback: expected "random" or "symmetric" with Dale\'s law in the readout')
+        names = [self.DEFAULT_KEY] if len(net.outputs) == 1 else list(self._model.output_layers)
+        sizes = [layer.neurons for layer in net.outputs]
+        errors = Errors(self, self._targets, list(self._model.output_layers), sizes, schedule)
+        signals = self._signals(net, sizes, names)
+        self.optimizer.zero_grad()
+        if self.update == "sequence":
+            self.engine = "fused sequence"
+            return self._run_sequence(net, signals, errors, x, states, schedule)
+        return run_online(self, net, signals, errors, x, states, schedule)
+
+    def _run_sequence(
+        self,
+        net: LearnedNetwork,
+        signals: list[Signal],
+        errors: Errors,
+        x: list[Tensor],
+        states: list[State],
+        schedule: Schedule,
+    ) -> Result:
+        """Forward pass, then all gradients at once."""
+        self._last = net, signals
+        runs = run_forward(net, x, states, schedule)
+        by_layer = dict(zip(map(id, net.layers), runs))
+        published = self.eligibility == "published"
+        outs = [by_layer[id(layer)].out for layer in net.outputs]
+        wrong = [errors.of(k, out) for k, out in enumerate(outs)]
+        seen = []
+        for layer, error in zip(net.outputs, errors.reduced(wrong)):
+            for pole in layer.poles() if published else [self.gamma]:
+                error = reverse_filter(error, pole)
+            seen.append(error)
+        for signal in signals:
+            run = by_layer[id(signal.layer)]
+            total = signal.project(seen)
+            if self.rate_coeff:
+                assert self.rate_target is not None
+                rate = run.out.mean(dim=(0, 1)) - self.rate_target
+                total = total + self.rate_coeff * rate / (run.out.shape[0] * run.out.shape[1])
+            found = gradients(signal.layer, signal.params, run, total, memory=published, activated=True)
+            self._add(signal.params, found)
+        for k, (layer, out) in enumerate(zip(net.outputs, outs)):
+            signal_out = wrong[k] if published else self._accumulated(errors.slope(k, out))
+            found = gradients(
+                layer, layer.learned, by_layer[id(layer)], signal_out, memory=published, activated=not published
+            )
+            self._add(layer.learned, found)
+        self._finish_gradients()
+        keep = schedule.keep_hidden
+        hidden = [
+            _last(run.traces[: len(layer.model.states)], keep, traced=True) for layer, run in zip(net.layers, runs)
+        ]
+        return [out[:, -schedule.keep_outputs :] for out in outs], hidden
+
+    @contextlib.contextmanager
+    def adapting(self, net: LearnedNetwork, twins: Sequence[Tensor | None]) -> Iterator[None]:
+        """Around a step of the optimiser: adaptive feedback takes the step of the readout, with the same decay."""
+        assert self.optimizer is not None
+        kept = []
+        for output, twin in zip(net.outputs, twins):
+            weight = output.layer.get_forward_weights_parameter()
+            if twin is not None and weight is not None and any(weight is p for p in output.learned):
+                kept.append((weight, weight.detach().clone(), twin[:, : output.neurons]))
+        yield
+        for weight, before, twin in kept:
+            group = next(g for g in self.optimizer.param_groups if any(weight is p for p in g["params"]))
+            decay = float(group["lr"]) * float(group.get("weight_decay", 0.0))
+            twin.mul_(1.0 - decay).add_(weight.detach() - (1.0 - decay) * before)
+
+    @staticmethod
+    def _add(params: list[Parameter], found: list[Tensor | None]) -> None:
+        for p, grad in zip(params, found):
+            if grad is not None:
+                p.grad = grad if p.grad is None else p.grad + grad
+
+    def _accumulated(self, slope: Tensor) -> Tensor:
+        """Gradients at every step, times how often their decaying trace counts: 1 + alpha + ... until the end."""
+        return slope * reverse_filter(torch.ones_like(slope), self.alpha)
+
+    def _finish_gradients(self) -> None:
+        """Replace or refuse what is not finite, and clip."""
+        for what, params in (("hidden", self.params), ("output", self.output_params)):
+            grads = [p.grad for p in params if p.grad is not None]
+            if self.raise_non_finite_errors and not all(bool(torch.isfinite(grad).all()) for grad in grads):
+                raise ValueError(f"Eprop: the gradients of the {what} layers are not finite")
+            for grad in grads:
+                torch.nan_to_num_(grad, self.nan, self.posinf, self.neginf)
+            if self.grad_norm_clip_value < math.inf and grads:
+                torch.nn.utils.clip_grad_norm_(params, self.grad_norm_clip_value)
+
+    # ---- checkpoints ---------------------------------------------------------------------------------------------
+
+    def get_checkpoint_state(self, trainer: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """State of the optimiser and of its schedule, and the feedback weights."""
+        state = super().get_checkpoint_state(trainer, **kwargs)
+        if state is not None and self.feedback_weights is not None:
+            state[self.FEEDBACK_WEIGHTS_KEY] = self.feedback_weights
+        return state
+
+    def load_checkpoint_state(self, trainer: Any, checkpoint: Mapping[str, Any], **kwargs: Any) -> None:
+        """Restore what :meth:`get_checkpoint_state` gave."""
+        super().load_checkpoint_state(trainer, dict(checkpoint), **kwargs)
+        state = checkpoint.get(self.name)
+        if self.load_state and state and state.get(self.FEEDBACK_WEIGHTS_KEY) is not None:
+            self.feedback_weights = {
+                name: [
+                    matrix.to(device=p.device, dtype=p.dtype) for matrix, p in zip(matrices, self._hidden_parameters)
+                ]
+                for name, matrices in state[self.FEEDBACK_WEIGHTS_KEY].items()
+            }
+
+    def extra_repr(self) -> str:
+        """Class of the optimiser and the variant."""
+        return (
+            f"{super().extra_repr()}, eligibility={self.eligibility!r}, feedback={self.feedback!r}, "
+            f"update={self.update!r}"
+        )
+
+
+def _merged(params: list[Parameter], layers: Iterable[torch.nn.Module]) -> list[Parameter]:
+    known = {id(p) for p in params}
+    return params + [p for layer in layers for p in layer.parameters() if id(p) not in known]
+
+
+def _decay(argument: str, value: float) -> float:
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"{argument}: expected 0 to below 1, got {value}")
+    return float(value)
+
+
+def _update(update: str | int | None, optim_time_steps: int | None) -> str | int:
+    """Steps per update, or "sequence"."""
+    if update is None:
+        update = "step" if optim_time_steps is None else int(optim_time_steps)
+    elif optim_time_steps is not None and update != optim_time_steps:
+        raise ValueError(f"optim_time_steps: expected none beside update={update!r}, got {optim_time_steps}")
+    if update == "step":
+        return 1
+    if update == "sequence":
+        return update
+    if isinstance(update, str) or update < 1:
+        raise ValueError(f'update: expected "step", "sequence" or a number of steps above 0, got {update!r}')
+    return int(update)
