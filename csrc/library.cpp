@@ -6,6 +6,7 @@
 #include "ops/info.h"
 #include "ops/layer.h"
 #include "ops/network.h"
+#include "ops/rls.h"
 
 namespace nt {
 namespace {
@@ -97,6 +98,10 @@ STABLE_TORCH_LIBRARY(neurotorch, m) {
       "Tensor[] state, Tensor[] constants, Tensor?[] teacher, Tensor[] stages, Tensor?[] traces, Tensor[] read, "
       "float teacher_weight, int[] program, int[] feedback, int fed, int outputs, SymInt steps, int[] wanted) -> "
       "Tensor[]");
+  // One step of recursive least squares, in place (ops/rls.h).
+  m.def(
+      "rls_update(Tensor(a!) inverse, Tensor(b!) weight, Tensor regressor, Tensor error, float gain, float kappa, "
+      "float keep, float take, float rate) -> Tensor");
 }
 
 #define NT_IMPLEMENT(name, MODEL)                                  \
@@ -107,6 +112,7 @@ STABLE_TORCH_LIBRARY_IMPL(neurotorch, CPU, m) {
   NT_MODELS(NT_IMPLEMENT)
   m.impl("network_forward", TORCH_BOX(&nt::forward_network));
   m.impl("network_backward", TORCH_BOX(&nt::backward_network));
+  m.impl("rls_update", TORCH_BOX(&nt::rls_update));
 }
 
 #if defined(NT_WITH_CUDA)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from neurotorch.callbacks import LoadCheckpointMode as LoadCheckpointMode
     from neurotorch.callbacks import TrainingHistory as TrainingHistory
     from neurotorch.learning_algorithms import BPTT as BPTT
+    from neurotorch.learning_algorithms import RLS as RLS
     from neurotorch.learning_algorithms import TBPTT as TBPTT
     from neurotorch.metrics import losses as losses
     from neurotorch.modules.sequential import Sequential as Sequential
@@ -60,6 +61,7 @@ __all__ = [
     "BPTT",
     "L1",
     "L2",
+    "RLS",
     "TBPTT",
     "ALIFLayer",
     "ALIFLayerLPF",
@@ -110,6 +112,7 @@ __all__ = [
 # Where each name lives that is imported when first used; "" stands for the module of that name itself.
 _LAZY = {
     "BPTT": "learning_algorithms",
+    "RLS": "learning_algorithms",
     "TBPTT": "learning_algorithms",
     "CheckpointManager": "callbacks",
     "DaleLaw": "regularization",

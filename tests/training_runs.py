@@ -24,7 +24,7 @@ def recorded_model(archive, meta):
     made = []
     for spec in meta["layers"]:
         is_readout = spec is meta["layers"][-1] and len(meta["layers"]) > 1
-        own = {} if is_readout else dict(meta["layer_kwargs"])
+        own = {} if is_readout else dict(meta.get("layer_kwargs", {"use_bias": False}))
         if meta["trainable"].get(f"input_layers.{spec['name']}.beta"):
             own["learn_beta"] = True  # left out of the recorded arguments
         made.append(getattr(layer_classes, spec["cls"])(spec["n_in"], spec["n_out"], name=spec["name"], **own))

@@ -36,6 +36,7 @@ static const ModelInfo& model_info(int64_t model) { return kModels[model]; }
 
 #include "layer.h"
 #include "network.h"
+#include "rls.h"
 
 namespace nt {
 inline namespace NT_ISA_NAME {
@@ -49,7 +50,7 @@ static void presynaptic(int64_t model, int64_t surrogate, int64_t n, const T* co
 template <class T>
 static constexpr Kernels<T> kernels_of() {
   return {&layer_forward<T>, &layer_backward<T>, &network_forward<T>, &network_backward<T>, &presynaptic<T>,
-          &count_nonzero<T>, &compress<T>,       &gather<T>,          &scatter_outer<T>};
+          &count_nonzero<T>, &compress<T>,       &gather<T>,          &scatter_outer<T>,    &rls_update<T>};
 }
 
 #define NT_STRING_(x) #x

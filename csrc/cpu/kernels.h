@@ -3,6 +3,7 @@
 
 #include "../arguments.h"
 #include "network_arguments.h"
+#include "rls_arguments.h"
 
 namespace nt {
 
@@ -35,6 +36,8 @@ struct Kernels {
   // grad[p, 0..n) += sum over entries e in [start[p], start[p + 1]) of value[e] * rows[row[e]], for p in [begin, end).
   void (*scatter_outer)(int64_t n, int64_t begin, int64_t end, const int32_t* start, const int32_t* row, const T* value,
                         const T* const* rows, T* grad, int64_t stride);
+
+  void (*rls_update)(const RlsUpdate<T>&);
 };
 
 struct KernelTable {

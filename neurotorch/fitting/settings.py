@@ -46,9 +46,17 @@ RECIPES: dict[str, Recipe] = {
     "alif-lpf": Recipe("ALIFLayerLPF", {**_SPIKING, "tau_m": 0.2, "tau_a": 4.0}),
     "wilson-cowan": Recipe(
         "WilsonCowanLayer",
-        {"dt": 0.02, "tau": 0.1, "mu": 0.0, "r": 0.1, "learn_mu": True, "learn_r": True, "learn_tau": True}
+        {
+            "dt": 0.02,
+            "tau": 0.1,
+            "mu": 0.0,
+            "r": 0.1,
+            "std_weight": 0.05,
+            "learn_mu": True,
+            "learn_r": True,
+            "learn_tau": True,
+        }
         | {"hh_init": "inputs", "use_recurrent_connection": False},
-        learning_rate=1e-2,
     ),
 }
 

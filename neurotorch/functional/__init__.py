@@ -14,6 +14,7 @@ from neurotorch.functional.izhikevich import IzhikevichState, izhikevich
 from neurotorch.functional.li import LIState, SpyLIState, li, linear, spy_li
 from neurotorch.functional.lif import LIFLPFState, LIFState, lif, lif_lpf
 from neurotorch.functional.linear_rnn import LinearRNNState, linear_rnn
+from neurotorch.functional.rls import RlsRule, rls_update_
 from neurotorch.functional.spy_alif import SpyALIFLPFState, SpyALIFState, spy_alif, spy_alif_lpf
 from neurotorch.functional.spy_lif import SpyLIFLPFState, SpyLIFState, spy_lif, spy_lif_lpf
 from neurotorch.functional.wilson_cowan import RateState, wilson_cowan, wilson_cowan_curbd
@@ -33,6 +34,7 @@ __all__ = [
     "LinearRNNState",
     "NeuronModel",
     "RateState",
+    "RlsRule",
     "SpyALIFLPFState",
     "SpyALIFState",
     "SpyLIFLPFState",
@@ -48,6 +50,7 @@ __all__ = [
     "lif_lpf",
     "linear",
     "linear_rnn",
+    "rls_update_",
     "run_network",
     "run_sequence",
     "spy_alif",
