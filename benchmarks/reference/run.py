@@ -51,8 +51,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     replace_torchvision()
-    import neurotorch as nt
     import torch
+
+    import neurotorch as nt
 
     assert nt.__version__ == "0.0.2", f"expected NeuroTorch 0.0.2, got {nt.__version__} in {nt.__file__}"
     torch.set_num_threads(arguments.threads)

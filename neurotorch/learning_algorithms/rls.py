@@ -228,6 +228,9 @@ class RLS(TBPTT):
             self.optimization_step(x, pred, y[name] if isinstance(y, dict) else y)
             self._last_outputs[name] = pred.detach()
 
+    def _make_optim_step(self, **kwargs: Any) -> None:
+        """Nothing: the step of the window is taken."""
+
     def _get_x_batch_slice_from_trainer(self, t_first: int, t_last: int, layer_name: str | None = None) -> Tensor:
         x = self.trainer.current_training_state.x_batch
         if isinstance(x, dict):
