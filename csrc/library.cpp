@@ -6,8 +6,8 @@
 #include "ops/info.h"
 #include "ops/layer.h"
 #include "ops/network.h"
-#include "ops/rls.h"
 #include "ops/online.h"
+#include "ops/rls.h"
 
 namespace nt {
 namespace {
