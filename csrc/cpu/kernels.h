@@ -22,8 +22,8 @@ struct Kernels {
   void (*layer_backward)(const LayerBackward<T>&, int64_t begin, int64_t end, const Team&);
   void (*network_forward)(const Network<T>&, int64_t begin, int64_t end, const Team&);
   void (*network_backward)(const Network<T>&, int64_t begin, int64_t end, const Team&);
-  // Steps [begin, end) of a network that learns while it runs.
-  void (*online_run)(const Online<T>&);
+  // A network that learns while it runs; all members of the team work on every step.
+  void (*online_run)(const Online<T>&, const Team&);
 
   // z_t of the model from its saved traces (those rows may be null that the model restores).
   void (*presynaptic_row)(int64_t model, int64_t surrogate, int64_t n, const T* constants, const T* const* saved,

@@ -1,5 +1,6 @@
 // Driver of a network that learns while it runs: forward step, errors, learning signals, traces and updates, step by
-// step. Memory does not depend on the number of steps.
+// step. Memory does not depend on the number of steps. Members of a team share columns of the network and rows of
+// synapses; what is small each computes for itself.
 #pragma once
 
 #include "learning.h"
@@ -39,7 +40,8 @@ class Arena {
 template <class T>
 class OnlineRun {
  public:
-  explicit OnlineRun(const Online<T>& net) : net_(net), batch_(net.network.batch), layers_(net.network.layers) {
+  OnlineRun(const Online<T>& net, const Team& team)
+      : net_(net), team_(team), batch_(net.network.batch), layers_(net.network.layers) {
     widest_ = widest_row(net.network);
     for (auto& r : current_) r = arena_.take<T>(widest_);
     for (auto& r : recurrent_) r = arena_.take<T>(widest_);
@@ -57,7 +59,10 @@ class OnlineRun {
       errors_[k] = arena_.take<T>(width), reduced_[k] = arena_.take<T>(width), slopes_[k] = arena_.take<T>(width);
     }
     signals_ = arena_.take<T*>(net.signals + 1);
-    for (int64_t s = 0; s < net.signals; ++s) signals_[s] = arena_.take<T>(batch_ * stride_of(net.signal[s].layer));
+    for (int64_t s = 0; s < net.signals; ++s) signals_[s] = net.shared_signals + s * batch_ * widest_;
+    squares_ = arena_.take<double*>(net.traces + 1);
+    squares_[0] = net.shared_squares;
+    for (int64_t k = 0; k < net.traces; ++k) squares_[k + 1] = squares_[k] + net.trace[k].rows;
     pre_ = arena_.take<T>(batch_ * widest_), constants_ = arena_.take<T>(kMaxConstants * widest_);
   }
 
@@ -112,22 +117,25 @@ class OnlineRun {
     const int64_t n = read_width(layer);
     for (int64_t b = 0; b < batch_; ++b) {
       if (t < net_.network.given) {
-        copy_row(n, net_.layer[l].x.row(b, t), read_of(layer).row(b, 0));
+        const Columns mine = Columns::of<T>(n, team_);
+        copy_row(mine.count(), net_.layer[l].x.row(b, t) + mine.begin, read_of(layer).row(b, 0) + mine.begin);
       } else {
-        feed_back(net_.network, l, b, t, Columns::of<T>(n, Team{}));
+        feed_back(net_.network, l, b, t, Columns::of<T>(n, team_));
       }
     }
   }
 
   void forward(int64_t t) {
     for (int64_t l = 0; l < net_.network.fed_layers; ++l) read_input(l, t);
+    meet(team_);
     for (int64_t l = 0; l < layers_; ++l) {
       const NetworkLayer<T> layer = at_step(l, t);
       for (int64_t first = 0; first < batch_; first += kBlock) {
         const int64_t m = batch_ - first < kBlock ? batch_ - first : kBlock;
-        network_layer_step(layer, first, m, 0, false, Team{}, zeros_, current_, recurrent_, seen_, index_, value_);
+        network_layer_step(layer, first, m, 0, false, team_, zeros_, current_, recurrent_, seen_, index_, value_);
       }
-      keep_states(l, t);
+      meet(team_);
+      if (team_.rank == 0) keep_states(l, t);
     }
   }
 
@@ -190,33 +198,34 @@ class OnlineRun {
     return factor < 1 ? factor : 1;
   }
 
+  // Columns of this member of a learning signal.
   void find_signal(int64_t s) {
     const OnlineSignal<T>& signal = net_.signal[s];
-    const int64_t row = stride_of(signal.layer), n = net_.network.layer[signal.layer].neurons;
-    // One row serves all samples where the error is their mean.
+    const int64_t row = stride_of(signal.layer);
+    const Columns mine = Columns::of<T>(net_.network.layer[signal.layer].neurons, team_);
     for (int64_t b = 0; b < batch_; ++b) {
       T* total = signals_[s] + b * row;
-      if (b > 0 && net_.mean_error) {
-        copy_row(row, signals_[s], total);
+      if (b > 0 && net_.mean_error) {  // the same error for all samples
+        copy_row(mine.count(), signals_[s] + mine.begin, total + mine.begin);
         continue;
       }
-      __builtin_memset(total, 0, static_cast<size_t>(row) * sizeof(T));
-      for (int64_t k = 0; k < net_.network.output_layers; ++k) add_feedback(signal, k, b, n, row, total);
+      for (int64_t j = mine.begin; j < mine.padded_end; ++j) total[j] = T(0);
+      for (int64_t k = 0; k < net_.network.output_layers; ++k) add_feedback(signal, k, b, mine, row, total);
     }
   }
 
-  void add_feedback(const OnlineSignal<T>& signal, int64_t k, int64_t b, int64_t n, int64_t row, T* total) {
+  void add_feedback(const OnlineSignal<T>& signal, int64_t k, int64_t b, const Columns& mine, int64_t row, T* total) {
     const int64_t l = first_output() + k, outputs = net_.network.layer[l].neurons, width = stride_of(l);
     const T *error = reduced_[k] + b * width, *matrix = signal.matrix[k];
     if (signal.kind[k] == Feedback::dense) {
-      multiply_rows<T>(1, outputs, &error, matrix, row, current_, {0, n, row}, kDenseInput, index_, value_);
-      add_row(n, current_[0], total);
+      multiply_rows<T>(1, outputs, &error, matrix, row, current_, mine, kDenseInput, index_, value_);
+      add_row(mine.count(), current_[0] + mine.begin, total + mine.begin);
     } else if (signal.kind[k] == Feedback::scalar) {
       T sum = T(0);
       for (int64_t j = 0; j < outputs; ++j) sum = NT_FMA(error[j], matrix[j], sum);
-      for (int64_t j = 0; j < n; ++j) total[j] += sum;
+      for (int64_t j = mine.begin; j < mine.end; ++j) total[j] += sum;
     } else if (signal.kind[k] == Feedback::rows) {
-      for (int64_t j = 0; j < n; ++j) {
+      for (int64_t j = mine.begin; j < mine.end; ++j) {
         const T* line = matrix + j * signal.row_stride[k];
         total[j] += lane_sum<T>(width, [&](int64_t q) { return error[q] * line[q]; });
       }
@@ -307,6 +316,20 @@ class OnlineRun {
 
   // ---- learning ------------------------------------------------------------------------------------------------
 
+  int64_t first_row(const OnlineTrace<T>& a) const { return a.rows * team_.rank / team_.size; }
+  int64_t last_row(const OnlineTrace<T>& a) const { return a.rows * (team_.rank + 1) / team_.size; }
+  double& square_at(const OnlineTrace<T>& a, int64_t i) const { return squares_[&a - net_.trace][i]; }
+
+  // Sum over all rows of a group, once all members are done with theirs.
+  double squared_norm(int64_t group) const {
+    meet(team_);
+    double sum = 0;
+    for_group(group, [&](const OnlineTrace<T>& a) {
+      for (int64_t i = 0; i < a.rows; ++i) sum += square_at(a, i);
+    });
+    return sum;
+  }
+
   // What the trace reads at step t. Filters of its presynaptic side move on when `advance`.
   Reading<T> reading(const OnlineTrace<T>& a, int64_t t, bool advance) {
     const NetworkLayer<T>& layer = net_.network.layer[a.layer];
@@ -329,7 +352,7 @@ class OnlineRun {
     for (int64_t q = 0; q < a.input_poles; ++q) {
       T* filtered = a.filtered_input[q];
       for (int64_t b = 0; advance && b < batch_; ++b)
-        for (int64_t i = 0; i < a.rows; ++i)
+        for (int64_t i = first_row(a); i < last_row(a); ++i)
           filtered[b * a.rows + i] = NT_FMA(a.input_pole[q], filtered[b * a.rows + i], at.entry(b, i));
       at.pre = filtered, at.pre_stride = a.rows;
     }
@@ -427,7 +450,7 @@ class OnlineRun {
   }
 
   void update_plain(const OnlineTrace<T>& a, const Reading<T>& at, bool advance, const Step<T>& step) const {
-    for (int64_t i = 0; i < a.rows; ++i) {
+    for (int64_t i = first_row(a); i < last_row(a); ++i) {
       const int64_t k = i * a.stride;
       with_gradient(a, at, i, advance, [&](auto g) {
         const bool moments = a.first_moment != nullptr;
@@ -438,42 +461,46 @@ class OnlineRun {
     }
   }
 
-  // Moves the trace on; returns the squared norm of the gradient.
-  double advance_plain(const OnlineTrace<T>& a, const Reading<T>& at) const {
-    double square = 0;
-    for (int64_t i = 0; i < a.rows; ++i)
+  // Moves the trace on and keeps the squared norm of the gradient.
+  void advance_plain(const OnlineTrace<T>& a, const Reading<T>& at) const {
+    for (int64_t i = first_row(a); i < last_row(a); ++i)
       with_gradient(a, at, i, true, [&](auto g) {
-        square += static_cast<double>(lane_sum<T>(a.stride, [&](int64_t j) {
+        square_at(a, i) = static_cast<double>(lane_sum<T>(a.stride, [&](int64_t j) {
           const T value = g(j);
           return value * value;
         }));
       });
-    return square;
   }
 
   // Moves all traces of a group on and clips their joint norm.
   void advance_and_clip(int64_t group, int64_t t) {
-    double square = 0;
     for_group(group, [&](const OnlineTrace<T>& a) {
       const Reading<T> at = reading(a, t, true);
-      for (int64_t set = 0; set < a.sets; ++set)
-        for (int64_t i = 0; i < a.rows; ++i) {
-          const T* e = advance_row(a, at, set, i, rows_);
-          const T* mask = a.mask == nullptr ? ones_ : a.mask + i * a.stride;
-          for (int64_t j = 0; j < a.stride; ++j) gradient_[j] = e[j] * mask[j];
-          T sign = T(0);
-          const T* w = a.weight + i * a.stride;
-          if (a.sign != nullptr) sign = lane_sum<T>(a.stride, [&](int64_t j) { return w[j] * w[j] * gradient_[j]; });
-          store_gradient(a, i, gradient_, sign);
-          square += square_of(a.stride, gradient_, sign);
-        }
+      for (int64_t i = first_row(a); i < last_row(a); ++i) {
+        square_at(a, i) = 0;
+        for (int64_t set = 0; set < a.sets; ++set) square_at(a, i) += advanced_square(a, at, set, i);
+      }
     });
-    const T factor = static_cast<T>(factor_of(net_.trace_clip, __builtin_sqrt(square)));
+    const T factor = static_cast<T>(factor_of(net_.trace_clip, __builtin_sqrt(squared_norm(group))));
+    meet(team_);  // everyone has read the squares
     if (factor == T(1)) return;
     for_group(group, [&](const OnlineTrace<T>& a) {
-      T* last = a.filtered[a.poles - 1];
-      for (int64_t j = 0; j < a.sets * a.rows * a.stride; ++j) last[j] *= factor;
+      for (int64_t set = 0; set < a.sets; ++set) {
+        T* last = a.filtered[a.poles - 1] + set * a.rows * a.stride;
+        for (int64_t j = first_row(a) * a.stride; j < last_row(a) * a.stride; ++j) last[j] *= factor;
+      }
     });
+  }
+
+  // Squared norm of one row of a trace after it moved on, as a derivative by what is stored.
+  double advanced_square(const OnlineTrace<T>& a, const Reading<T>& at, int64_t set, int64_t i) {
+    const T* e = advance_row(a, at, set, i, rows_);
+    const T *mask = a.mask == nullptr ? ones_ : a.mask + i * a.stride, *w = a.weight + i * a.stride;
+    for (int64_t j = 0; j < a.stride; ++j) gradient_[j] = e[j] * mask[j];
+    T sign = T(0);
+    if (a.sign != nullptr) sign = lane_sum<T>(a.stride, [&](int64_t j) { return w[j] * w[j] * gradient_[j]; });
+    store_gradient(a, i, gradient_, sign);
+    return square_of(a.stride, gradient_, sign);
   }
 
   static double square_of(int64_t n, const T* g, T sign) {
@@ -494,41 +521,41 @@ class OnlineRun {
       if (net_.layer[l].instantaneous) find_post(l, t);
       if (net_.layer[l].memory) find_jacobian(l, t);
     }
+    meet(team_);  // signals are complete, and nobody needs the weights and constants of this step any more
     const bool due = t >= net_.first_target && ((t + 1) % net_.every == 0 || t + 1 == net_.network.steps);
     for (int64_t group = 0; group < 2; ++group)
       if (!learn_group(group, t, due)) return false;
     updates_ += due;
+    meet(team_);
     return true;
   }
 
   bool learn_group(int64_t group, int64_t t, bool due) {
     const bool clips_traces = net_.trace_clip < __builtin_inf();
-    const OnlineOptimizer& optimizer = net_.optimizer[group];
-    const bool updates = due && optimizer.rule != Rule::none;
+    const bool updates = due && net_.optimizer[group].rule != Rule::none;
     const bool looks = updates && (net_.watch || net_.gradient_clip < __builtin_inf());
     if (clips_traces) advance_and_clip(group, t);
-    double square = 0;
-    for_group(group, [&](const OnlineTrace<T>& a) {
-      const Reading<T> at = reading(a, t, !clips_traces);
-      const bool now = updates && !looks && a.grad == nullptr;
-      const Step<T> step = step_for(a, a.steps, 1), sign_step = step_for(a, a.sign_steps, 1);
-      if (is_plain(a) && !clips_traces) {
-        now ? update_plain(a, at, true, step) : void(square += advance_plain(a, at));
-        return;
+    for_group(group, [&](const OnlineTrace<T>& a) { learn_rows(a, reading(a, t, !clips_traces), updates, looks); });
+    return !updates || finish_group(group, t, looks);
+  }
+
+  // Moves this member's rows on (unless that is done), and uses their gradients or what is needed of them later.
+  void learn_rows(const OnlineTrace<T>& a, const Reading<T>& at, bool updates, bool looks) {
+    const bool advance = !(net_.trace_clip < __builtin_inf());
+    const bool now = updates && !looks && a.grad == nullptr;
+    const Step<T> step = step_for(a, a.steps, 1), sign_step = step_for(a, a.sign_steps, 1);
+    if (is_plain(a) && advance) return now ? update_plain(a, at, true, step) : advance_plain(a, at);
+    for (int64_t i = first_row(a); i < last_row(a); ++i) {
+      T sign = gradient_row(a, at, i, advance, gradient_);
+      if (a.grad != nullptr) {
+        add_row(a.stride, gradient_, a.grad + i * a.stride);
+        if (a.sign_grad != nullptr) a.sign_grad[i] += sign;
+      } else if (updates) {
+        store_gradient(a, i, gradient_, sign);
+        now ? update_row(a, i, step, sign_step, gradient_, sign)
+            : void(square_at(a, i) = square_of(a.stride, gradient_, sign));
       }
-      for (int64_t i = 0; i < a.rows; ++i) {
-        T sign = gradient_row(a, at, i, !clips_traces, gradient_);
-        if (a.grad != nullptr) {
-          add_row(a.stride, gradient_, a.grad + i * a.stride);
-          if (a.sign != nullptr) a.sign_grad[i] += sign;
-        } else if (updates) {
-          store_gradient(a, i, gradient_, sign);
-          now ? update_row(a, i, step, sign_step, gradient_, sign)
-              : void(square += square_of(a.stride, gradient_, sign));
-        }
-      }
-    });
-    return !updates || finish_group(group, t, looks, square);
+    }
   }
 
   Step<T> step_for(const OnlineTrace<T>& a, double count, double scale) const {
@@ -548,37 +575,42 @@ class OnlineRun {
   }
 
   // Updates that had to wait: for the norm of all gradients, or for the steps between two updates.
-  bool finish_group(int64_t group, int64_t t, bool looks, double square) {
-    if (looks)
+  bool finish_group(int64_t group, int64_t t, bool looks) {
+    double scale = 1;
+    if (looks) {
       for_group(group, [&](const OnlineTrace<T>& a) {
-        for (int64_t i = 0; a.grad != nullptr && i < a.rows; ++i) {
+        for (int64_t i = first_row(a); a.grad != nullptr && i < last_row(a); ++i) {
           const T sign = stored_gradient(a, {}, i);
-          square += square_of(a.stride, gradient_, sign);
+          square_at(a, i) = square_of(a.stride, gradient_, sign);
         }
       });
-    const double norm = __builtin_sqrt(square);
-    if (net_.watch && !(norm < __builtin_inf())) {
-      *net_.found = 1 + group;
-      return false;
-    }
-    const double scale = looks && net_.gradient_clip < __builtin_inf() ? factor_of(net_.gradient_clip, norm) : 1;
-    for_group(group, [&](const OnlineTrace<T>& a) {
-      if (!looks && a.grad == nullptr) return;
-      const Reading<T> at = reading(a, t, false);
-      const Step<T> step = step_for(a, a.steps, scale), sign_step = step_for(a, a.sign_steps, scale);
-      if (is_plain(a)) return update_plain(a, at, false, step);
-      for (int64_t i = 0; i < a.rows; ++i) {
-        const T sign = stored_gradient(a, at, i);
-        update_row(a, i, step, sign_step, gradient_, sign);
-        if (a.grad == nullptr) continue;
-        __builtin_memset(a.grad + i * a.stride, 0, static_cast<size_t>(a.stride) * sizeof(T));
-        if (a.sign_grad != nullptr) a.sign_grad[i] = T(0);
+      const double norm = __builtin_sqrt(squared_norm(group));
+      if (net_.watch && !(norm < __builtin_inf())) {
+        if (team_.rank == 0) *net_.found = 1 + group;
+        return false;
       }
+      if (net_.gradient_clip < __builtin_inf()) scale = factor_of(net_.gradient_clip, norm);
+    }
+    for_group(group, [&](const OnlineTrace<T>& a) {
+      if (looks || a.grad != nullptr) finish_rows(a, reading(a, t, false), scale);
     });
     return true;
   }
 
+  void finish_rows(const OnlineTrace<T>& a, const Reading<T>& at, double scale) {
+    const Step<T> step = step_for(a, a.steps, scale), sign_step = step_for(a, a.sign_steps, scale);
+    if (is_plain(a)) return update_plain(a, at, false, step);
+    for (int64_t i = first_row(a); i < last_row(a); ++i) {
+      const T sign = stored_gradient(a, at, i);
+      update_row(a, i, step, sign_step, gradient_, sign);
+      if (a.grad == nullptr) continue;
+      __builtin_memset(a.grad + i * a.stride, 0, static_cast<size_t>(a.stride) * sizeof(T));
+      if (a.sign_grad != nullptr) a.sign_grad[i] = T(0);
+    }
+  }
+
   const Online<T>& net_;
+  const Team& team_;
   Arena arena_;
   int64_t batch_, layers_, widest_, updates_ = 0;
   T *current_[kBlock], *recurrent_[kBlock], *seen_[kBlock];
@@ -586,12 +618,13 @@ class OnlineRun {
   int32_t* index_;
   Local<T>* local_;
   T **errors_, **reduced_, **slopes_, **signals_;
+  double** squares_;
 };
 
 template <class T>
-void online_run(const Online<T>& net) {
+void online_run(const Online<T>& net, const Team& team) {
   const FlushDenormals flush;
-  OnlineRun<T>(net).run();
+  OnlineRun<T>(net, team).run();
 }
 
 NT_NAMESPACE_END

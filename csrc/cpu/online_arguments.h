@@ -94,7 +94,9 @@ struct Online {
   double signal_clip = 0, trace_clip = 0, gradient_clip = 0;  // infinite: none
   T nan = T(0), positive = T(0), negative = T(0);             // in place of what is not finite
   OnlineOptimizer optimizer[2];
-  int64_t* found = nullptr;  // set to 1 + group when a watched gradient is not finite, and the run stops
+  T* shared_signals = nullptr;       // [signals, B, widest padded row]
+  double* shared_squares = nullptr;  // [rows of all traces]: squared norms
+  int64_t* found = nullptr;          // set to 1 + group when a watched gradient is not finite, and the run stops
 };
 
 }  // namespace nt

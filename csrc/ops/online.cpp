@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "team.h"
+
 namespace nt {
 
 namespace {
@@ -19,7 +21,16 @@ class OnlineReader {
     require(at_ == program_.size() && number_at_ == numbers_.size(), "program: has entries that nobody reads");
     run.network.layer = layers_.data(), run.network.feedback = feedback_.data(), run.network.teacher = teacher_.data();
     run.layer = own_.data(), run.signal = signals_.data(), run.trace = traces_.data();
+    shared_signals_.resize(static_cast<size_t>(run.signals * batch_ * widest()));
+    shared_squares_.resize(static_cast<size_t>(rows_of_traces_));
+    run.shared_signals = shared_signals_.data(), run.shared_squares = shared_squares_.data();
     run.found = &found;
+  }
+
+  // Whether a team is faster than one thread: its members meet some times in every step.
+  bool is_shareable() const {
+    constexpr int64_t kEntries = 1 << 16;
+    return entries_ >= kEntries && is_chain(run.network);
   }
 
   Online<T> run;
@@ -223,7 +234,17 @@ class OnlineReader {
     a.scalar = next() != 0;
     a.steps = number(), a.sign_steps = number();
     check_update(a);
+    rows_of_traces_ += a.rows, entries_ += a.sets * size;
     traces_.push_back(a);
+  }
+
+  int64_t widest() const {
+    int64_t most = 0;
+    for (const NetworkLayer<T>& layer : layers_) {
+      const int64_t wider = layer.inputs > layer.neurons ? layer.inputs : layer.neurons;
+      most = padded<T>(wider) > most ? padded<T>(wider) : most;
+    }
+    return most;
   }
 
   int64_t take_signal_index(const OnlineTrace<T>& a) {
@@ -257,7 +278,9 @@ class OnlineReader {
   const std::vector<int64_t>& program_;
   const std::vector<double>& numbers_;
   size_t at_ = 0, number_at_ = 0;
-  int64_t batch_ = 0;
+  int64_t batch_ = 0, rows_of_traces_ = 0, entries_ = 0;
+  std::vector<T> shared_signals_;
+  std::vector<double> shared_squares_;
   std::vector<NetworkLayer<T>> layers_;
   std::vector<OnlineLayer<T>> own_;
   std::vector<Rows<const T>> teacher_;
@@ -275,7 +298,8 @@ int64_t online_run(const TensorList& pool, const std::vector<int64_t>& program, 
   dispatch(pool[0], "pool", [&](auto tag) {
     using T = decltype(tag);
     OnlineReader<T> reader(pool, program, numbers);
-    of<T>(kernels()).online_run(reader.run);
+    for_samples(1, reader.is_shareable(),
+                [&](int64_t, int64_t, const Team& team) { of<T>(kernels()).online_run(reader.run, team); });
     found = reader.found;
   });
   return found;

@@ -281,16 +281,32 @@ def test_memory_does_not_grow_with_time():
     assert peaks[1] - peaks[0] < trace
 
 
-def test_one_sample_or_more_threads_give_the_same_bits(set_threads):
-    x, y = data(8)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"grad_norm_clip_value": 0.1},
+        {"eligibility": "published", "feedback": "symmetric"},
+        {"update": 3, "eligibility_traces_norm_clip_value": 1.0, "feedback": "adaptive"},
+    ],
+)
+@pytest.mark.parametrize("dale", [False, True])
+def test_number_of_threads_changes_nothing(set_threads, dale, arguments):
+    """Networks of this size are shared between threads."""
+    if dale and arguments.get("feedback") == "adaptive":
+        arguments = {**arguments, "feedback": "symmetric"}
+    torch.manual_seed(2)
+    x, y = torch.rand(1, 3, 40), torch.rand(1, 7, 40)
     made = []
-    for threads in (1, 2):
+    for threads in (1, 2, 3):
         set_threads(threads)
-        model = build("SpyLIFLayer")
-        train(model, Eprop(eligibility="published", params_lr=1e-3, grad_norm_clip_value=0.1), x, y)
+        torch.manual_seed(1)
+        hidden = SpyLIFLayer(40, 270, name="h", gamma=1.0, use_recurrent_connection=True, force_dale_law=dale)
+        model = SequentialRNN([hidden, LILayer(270, 40, name="o")], device="cpu", foresight_time_steps=7).build()
+        train(model, Eprop(params_lr=1e-3, **arguments), x, y)
         made.append(values(model))
     for name, value in made[0].items():
         assert torch.equal(value, made[1][name]), name
+        assert torch.equal(value, made[2][name]), name
 
 
 # ---- what goes wrong ---------------------------------------------------------------------------------------------
