@@ -215,6 +215,43 @@ void twin_row(const Step<T>& s, int64_t n, const T* g, const T* m, const T* v, T
   }
 }
 
+// What the network reads of a stored number, and its derivative.
+template <class T>
+NT_HD T mapped(Map map, T scale, T w) {
+  switch (map) {
+    case Map::identity:
+      return w;
+    case Map::square:
+      return w * w;
+    case Map::rate:
+      return scale / (w * w);
+    case Map::logistic:
+      return nt_sigmoid(w);
+    case Map::exponential:
+      return nt_exp(w);
+  }
+  return w;
+}
+
+template <class T>
+NT_HD T mapped_slope(Map map, T scale, T w) {
+  switch (map) {
+    case Map::identity:
+      return T(1);
+    case Map::square:
+      return T(2) * w;
+    case Map::rate:
+      return T(-2) * scale / (w * w * w);
+    case Map::logistic: {
+      const T y = nt_sigmoid(w);
+      return y * (T(1) - y);
+    }
+    case Map::exponential:
+      return nt_exp(w);
+  }
+  return T(1);
+}
+
 // What the network reads of one row of stored weights.
 template <class T>
 void effective_row(const OnlineTrace<T>& a, int64_t i) {
@@ -222,7 +259,12 @@ void effective_row(const OnlineTrace<T>& a, int64_t i) {
   const T* w = a.weight + i * a.stride;
   T* out = a.effective + i * a.stride;
   if (a.scalar) {
-    for (int64_t j = 0; j < a.columns; ++j) out[j] = w[0];
+    const T value = mapped(a.map, a.map_scale, w[0]);
+    for (int64_t j = 0; j < a.columns; ++j) out[j] = value;
+    return;
+  }
+  if (a.map != Map::identity) {
+    for (int64_t j = 0; j < a.columns; ++j) out[j] = mapped(a.map, a.map_scale, w[j]);
     return;
   }
   const T sign = a.sign == nullptr ? T(1) : nt_tanh(a.sign[i]);

@@ -405,6 +405,11 @@ class OnlineRun {
       for (int64_t j = 0; j < a.columns; ++j) sum += g[j], g[j] = T(0);
       g[0] = sum;
     }
+    if (a.map != Map::identity) {
+      const T* stored = a.weight + i * a.stride;
+      const int64_t n = a.scalar ? 1 : a.columns;
+      for (int64_t j = 0; j < n; ++j) g[j] *= mapped_slope(a.map, a.map_scale, stored[j]);
+    }
     if (a.sign == nullptr) return;
     const T tanh = nt_tanh(a.sign[i]);
     const T* w = a.weight + i * a.stride;
@@ -432,7 +437,7 @@ class OnlineRun {
 
   bool is_plain(const OnlineTrace<T>& a) const {
     return !a.memory && batch_ == 1 && a.poles <= 1 && a.mask == nullptr && a.sign == nullptr && !a.scalar &&
-           a.grad == nullptr && a.twin == nullptr;
+           a.grad == nullptr && a.twin == nullptr && a.map == Map::identity;
   }
 
   // Calls `use` with the gradient of row i as a function of the column; evaluating it moves the trace on if `advance`.

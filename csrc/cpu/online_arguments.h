@@ -43,6 +43,8 @@ struct OnlineSignal {
 };
 
 enum class Source : int64_t { input, recurrent, constant };
+// How the network's constant follows from the stored number w: w, w^2, scale / w^2, 1 / (1 + exp(-w)), exp(w).
+enum class Map : int64_t { identity, square, rate, logistic, exponential };
 constexpr int64_t kOnes = -1;  // as a learning signal; -2 - k: the error of output k
 
 // All synapses of one matrix, or the neurons' shares in one constant (rows = 1): traces, gradient, optimiser state.
@@ -77,6 +79,8 @@ struct OnlineTrace {
   T *sign_first_moment = nullptr, *sign_second_moment = nullptr;
   T* twin = nullptr;  // adaptive feedback, like weight: gets the same steps and decay
   bool scalar = false;
+  Map map = Map::identity;  // of a constant
+  T map_scale = T(1);
   double steps = 0, sign_steps = 0;  // updates before this run
 };
 

@@ -232,7 +232,10 @@ class OnlineReader {
     a.sign_first_moment = data(a.rows), a.sign_second_moment = data(a.rows);
     a.twin = data(size);
     a.scalar = next() != 0;
-    a.steps = number(), a.sign_steps = number();
+    a.map = static_cast<Map>(next(5, "map of a constant"));
+    require(a.map == Map::identity || (a.source == Source::constant && a.effective != nullptr),
+            "program: only constants that are updated are mapped");
+    a.steps = number(), a.sign_steps = number(), a.map_scale = static_cast<T>(number());
     check_update(a);
     rows_of_traces_ += a.rows, entries_ += a.sets * size;
     traces_.push_back(a);

@@ -18,7 +18,7 @@ from neurotorch.functional import ACTIVATIONS, SURROGATES
 from neurotorch.learning_algorithms._eprop_errors import Errors
 from neurotorch.learning_algorithms._eprop_feedback import Signal, adaptive_rows, keep_adaptive_rows
 from neurotorch.learning_algorithms._eprop_network import LINEAR_READOUTS, LearnedLayer, LearnedNetwork
-from neurotorch.learning_algorithms._eprop_optimizers import FusedOptimizer, fused_reason
+from neurotorch.learning_algorithms._eprop_optimizers import FusedOptimizer, fused_reason, map_of
 from neurotorch.modules._engine import Result, Schedule, State
 
 INPUT, RECURRENT, CONSTANT = 0, 1, 2
@@ -64,10 +64,13 @@ class Program:
     def zeros(self, *shape: int) -> int:
         return self.add(self.like.new_zeros(shape))
 
-    def padded(self, t: Tensor, write_back: bool = False) -> Tensor:
-        """Rows of a matrix (of a vector: one) padded to whole vectors: the tensor itself where they are already."""
+    def padded(self, t: Tensor, write_back: bool = False, width: int = 0) -> Tensor:
+        """Rows of a matrix (of a vector: one) padded to whole vectors: the tensor itself where they are already.
+
+        `width` is the least that they may have.
+        """
         flat = t.detach().reshape(1, -1) if t.dim() < 2 else t.detach()
-        width = padded_width(flat.shape[1], self.like)
+        width = max(width, padded_width(flat.shape[1], self.like))
         if flat.shape[1] == width and flat.is_contiguous() and flat.data_ptr() == t.data_ptr() and write_back:
             return flat
         made = self.like.new_zeros(flat.shape[0], width)
@@ -208,7 +211,8 @@ class OnlineRun:
         """The stored weights where the network reads them as they are, without signs or masks."""
         own = layer.layer
         if which == INPUT:
-            return own._forward_weights if own._forward_sign is None else None
+            read = own._forward_sign is None and own.forward_mask is None
+            return own._forward_weights if read else None
         masked = own.rec_mask is not None and not bool((own.rec_mask == 1).all())
         return own._recurrent_weights if own._recurrent_sign is None and not masked else None
 
@@ -363,14 +367,14 @@ class OnlineRun:
     def _parameters(self, target: Target, layer: LearnedLayer, sets: int, shape: tuple[int, int]) -> None:
         """The end of a trace: gradient, stored weights and optimiser states."""
         p, own, rule = self.p, layer.layer, self.rule
-        mask = own.rec_mask if target.source == RECURRENT else None
+        mask = {INPUT: own.forward_mask, RECURRENT: own.rec_mask}.get(target.source)
         if mask is not None and (bool((mask == 1).all()) or (self.optimizer is None and not self._clips_traces)):
             mask = None  # without the driver's updates autograd applies it
         mask_index = p.add(None if mask is None else p.padded(mask))
         if self.optimizer is None:
             self.grads.append(p.like.new_zeros(shape))
-            p.ints += [p.add(self.grads[-1]), -1, -1, -1, mask_index] + [-1] * 6 + [0]
-            p.numbers += [0.0, 0.0]
+            p.ints += [p.add(self.grads[-1]), -1, -1, -1, mask_index] + [-1] * 6 + [0, 0]
+            p.numbers += [0.0, 0.0, 1.0]
             return
         looks = rule.raise_non_finite_errors or rule.grad_norm_clip_value < math.inf
         sign = {INPUT: own._forward_sign, RECURRENT: own._recurrent_sign}.get(target.source)
@@ -381,15 +385,18 @@ class OnlineRun:
         read = places[target.source][target.layer]
         assert read is not None
         is_read = target.source != CONSTANT and self._read_as_stored(layer, target.source) is weight
-        stored = read if is_read else p.padded(weight, write_back=True)
+        stored = read if is_read else p.padded(weight, write_back=True, width=shape[1])
         p.ints += [p.add(stored), p.add(read), mask_index, p.add(None if sign is None else sign.detach())]
         moments = self.optimizer.moments(weight)
-        p.ints += [p.add(None if m is None else p.padded(m, write_back=True)) for m in moments]
+        p.ints += [p.add(None if m is None else p.padded(m, write_back=True, width=shape[1])) for m in moments]
         p.ints += [p.add(m) for m in (self.optimizer.moments(sign) if sign is not None else (None, None))]
         twin = self.twins[target.layer - self.n_hidden] if target.layer >= self.n_hidden else None
         p.ints += [p.add(twin if target.source == INPUT else None)]
         p.ints += [int(target.source == CONSTANT and weight.numel() == 1 and layer.neurons > 1)]
-        p.numbers += [self.optimizer.steps(weight), 0.0 if sign is None else self.optimizer.steps(sign)]
+        mapped = map_of(layer, weight) if target.source == CONSTANT else None
+        kind, scale = (0, 1.0) if mapped is None else mapped
+        p.ints += [kind]
+        p.numbers += [self.optimizer.steps(weight), 0.0 if sign is None else self.optimizer.steps(sign), scale]
 
     # ---- the run -------------------------------------------------------------------------------------------------
 
@@ -459,6 +466,7 @@ class OnlineRun:
             )
             self.rule._add(target.params, found)
             grad.zero_()
+        self.rule._add_regularization()
         self.rule._finish_gradients()
         with self.rule.adapting(self.net, self.twins):
             self.rule.optimizer.step()

@@ -37,6 +37,8 @@ def fused_reason(rule: Any, net: LearnedNetwork) -> str | None:
         return f"its optimiser is {kind.__name__}"
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
         return "its optimiser has hooks"
+    if rule._regularizes():
+        return "regularisers act on its steps"
     for layers in (net.hidden, net.outputs):
         group = _group_of(optimizer, (p for layer in layers for p in layer.learned))
         if group is None or not _is_known(group, kind):
@@ -65,14 +67,52 @@ def _layer_reason(layer: LearnedLayer, seen: set[int]) -> str | None:
             return "its signs are not activated by tanh"
         if (id(weight) in learned) != (id(sign) in learned):
             return "it learns weights or signs alone"
-    direct = {id(c) for c in layer.call.constants if isinstance(c, Parameter)}
-    if learned - known - direct:
-        return "its constants are functions of parameters"
-    if len(direct & learned) != sum(isinstance(c, Parameter) and id(c) in learned for c in layer.call.constants):
-        return "its constants share parameters"
+    rest = [p for p in layer.learned if id(p) not in known]
+    if any(_constants_of(layer, p) is None or map_of(layer, p) is None for p in rest):
+        return "its constants are functions of parameters that the driver does not know"
     if any(p.dtype != layer.call.weight.dtype for p in layer.learned):  # type: ignore[union-attr]
         return "its parameters differ in dtype"
     return None
+
+
+# How constants follow from parameters, by the name of the parameter or its beginning: number and scale.
+_SQUARE, _RATE, _LOGISTIC, _EXPONENTIAL = 1, 2, 3, 4
+
+
+def map_of(layer: LearnedLayer, p: Parameter) -> tuple[int, float] | None:
+    """Which of the driver's maps makes a constant of the operator from this parameter; None where none does."""
+    own = layer.layer
+    name = next(name for name, parameter in own.named_parameters() if parameter is p)
+    if name == "r_sqrt":
+        return _SQUARE, 1.0
+    if name == "tau_sqrt":
+        return _RATE, float(own.dt)
+    if name.startswith("logit_"):
+        return _LOGISTIC, 1.0
+    if name.startswith("log_"):
+        return _EXPONENTIAL, 1.0
+    direct = any(isinstance(c, Tensor) and c.data_ptr() == p.data_ptr() for c in layer.call.constants)
+    return (0, 1.0) if direct else None
+
+
+def _constants_of(layer: LearnedLayer, p: Parameter) -> Tensor | None:
+    """The one constant of the operator that this parameter alone makes; None where there is no such one."""
+    learned = {id(q) for q in layer.learned}
+    found = []
+    for constant in layer.constants:
+        if not constant.requires_grad:
+            continue
+        with torch.enable_grad():
+            used = torch.autograd.grad(constant.sum(), layer.learned, retain_graph=True, allow_unused=True)
+        names = [q for q, grad in zip(layer.learned, used) if grad is not None and id(q) in learned]
+        if any(q is p for q in names):
+            found.append((constant, len(names)))
+    weights = [w for w in (layer.call.weight, layer.call.recurrent_weight) if w is not None and w.requires_grad]
+    with torch.enable_grad():
+        in_weights = any(
+            torch.autograd.grad(w.sum(), p, retain_graph=True, allow_unused=True)[0] is not None for w in weights
+        )
+    return found[0][0] if len(found) == 1 and found[0][1] == 1 and not in_weights else None
 
 
 class FusedOptimizer:

@@ -285,6 +285,7 @@ class Eprop(BPTT):
         if not trainer.current_training_state.batch_is_train:
             return
         self._targets = trainer.current_training_state.y_batch
+        self.trainer = trainer
         self._model = trainer.model
         self._model.online_rule = self
 
@@ -393,6 +394,7 @@ class Eprop(BPTT):
                 layer, layer.learned, by_layer[id(layer)], signal_out, memory=published, activated=not published
             )
             self._add(layer.learned, found)
+        self._add_regularization()
         self._finish_gradients()
         keep = schedule.keep_hidden
         hidden = [
@@ -420,6 +422,20 @@ class Eprop(BPTT):
         for p, grad in zip(params, found):
             if grad is not None:
                 p.grad = grad if p.grad is None else p.grad + grad
+
+    def _regularizes(self) -> bool:
+        """Whether a regulariser of the trainer leaves its step to this rule."""
+        with torch.enable_grad():
+            return self.regularization_loss(self.trainer) is not None
+
+    def _add_regularization(self) -> None:
+        """Add the gradient of the regularisers of the trainer."""
+        with torch.enable_grad():
+            loss = self.regularization_loss(self.trainer)
+            if loss is None or not loss.requires_grad:
+                return
+            params = [p for p in (*self.params, *self.output_params) if p.requires_grad]
+            self._add(params, list(torch.autograd.grad(loss, params, allow_unused=True)))
 
     def _accumulated(self, slope: Tensor) -> Tensor:
         """Gradients at every step, times how often their decaying trace counts: 1 + alpha + ... until the end."""

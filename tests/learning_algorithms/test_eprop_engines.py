@@ -9,8 +9,9 @@ import torch
 from test_eprop import SGD, STILL, assert_same_change, build, data, own_class, train, values
 from torch.utils.data import DataLoader, TensorDataset
 
-from neurotorch import CheckpointManager, Eprop, SequentialRNN, Trainer
+from neurotorch import L2, CheckpointManager, Eprop, SequentialRNN, Trainer
 from neurotorch.callbacks import BaseCallback, LoadCheckpointMode
+from neurotorch.modules import layers as layer_classes
 from neurotorch.modules.layers import LIFLayer, LILayer, Linear, SpyLIFLayer
 
 VARIANTS = list(
@@ -89,11 +90,16 @@ def test_the_engine_says_why_gradients_go_through_torch():
         ("LIFLayer", {}, "native driver"),
         ("LIFLayer", {"update": "sequence"}, "fused sequence"),
         ("LIFLayer", {"default_optimizer_cls": adam}, "native driver, gradients through torch: its optimiser is Adam"),
-        ("WilsonCowanLayer", {}, "native driver, gradients through torch: its constants are functions of parameters"),
+        ("WilsonCowanLayer", {}, "native driver"),
     ):
         rule = Eprop(**arguments)
         train(build(name), rule, x, y)
         assert rule.engine == expected
+    torch.manual_seed(0)
+    model = SequentialRNN([layer_classes.FiringRateLayer(5, 5, learn_r=True), LILayer(5, 3)]).build().double()
+    rule = Eprop()
+    train(model, rule, x, y)
+    assert rule.engine.endswith("its constants are functions of parameters that the driver does not know")
 
 
 @pytest.mark.parametrize("update", [2, "sequence"])
@@ -388,3 +394,96 @@ def test_a_single_layer_is_a_readout():
     with pytest.warns(UserWarning, match="no hidden layers"):
         train(model, Eprop(**SGD), x, y)
     assert all(not torch.equal(value, values(model)[name]) for name, value in first.items())
+
+
+LARGE = {
+    "WilsonCowanLayer": {"hh_init": "zeros", "tau": 0.01, "learn_mu": True, "learn_r": True, "learn_tau": True},
+    "SpyLIFLayer": {
+        "gamma": 1.0,
+        "tau_mem": torch.linspace(0.005, 0.03, 40),
+        "learn_tau_mem": True,
+        "learn_tau_syn": True,
+        "learn_threshold": True,
+    },
+    "ALIFLayerLPF": {"gamma": 1.0, "learn_beta": True, "learn_tau_a": True, "learn_lpf_alpha": True},
+}
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+@pytest.mark.parametrize("eligibility", ["instantaneous", "published"])
+@pytest.mark.parametrize("name", LARGE)
+def test_trained_constants_take_the_same_steps_in_the_driver_and_in_torch(name, eligibility, optimizer):
+    torch.manual_seed(2)
+    x, y = torch.rand(1, 7, 5, dtype=torch.float64), torch.rand(1, 7, 3, dtype=torch.float64)
+    made = []
+    for kind in (optimizer, own_class(optimizer)):
+        torch.manual_seed(1)
+        hidden = getattr(layer_classes, name)(5, 40, use_recurrent_connection=True, **LARGE[name])
+        model = SequentialRNN([hidden, LILayer(40, 3)]).build().double()
+        before = values(model)
+        rule = Eprop(
+            eligibility=eligibility,
+            params_lr=1e-2,
+            output_params_lr=1e-2,
+            default_optimizer_cls=kind,
+            grad_norm_clip_value=0.5,
+        )
+        train(model, rule, x, y)
+        made.append(values(model))
+        assert rule.engine.startswith(
+            "native driver" if kind is optimizer else "native driver, gradients through torch"
+        )
+    assert made[0].keys() == made[1].keys()
+    trained = [key for key, p in model.named_parameters() if p.requires_grad]
+    assert len(trained) >= 6
+    for key, value in made[0].items():
+        torch.testing.assert_close(value, made[1][key], rtol=1e-7, atol=1e-9, msg=key)
+        assert (key in trained) != torch.equal(value, before[key]), key
+
+
+@pytest.mark.parametrize("update", [1, 3, "sequence"])
+@pytest.mark.parametrize("dale", [False, True])
+def test_masked_connections_stay_away(update, dale):
+    x, y = data(6)
+    forward, recurrent = (torch.rand(5, 6) < 0.6).float(), (torch.rand(6, 6) < 0.6).float()
+    made = []
+    for kind in (torch.optim.SGD, own_class(torch.optim.SGD)):
+        torch.manual_seed(1)
+        hidden = LIFLayer(5, 6, gamma=1.0, forward_mask=forward, recurrent_mask=recurrent, force_dale_law=dale)
+        readout = Linear(6, 3, forward_mask=(torch.arange(18).reshape(6, 3) % 2).float())
+        model = SequentialRNN([hidden, readout]).build().double()
+        before = values(model)
+        rule = Eprop(update=update, gamma=0.2, alpha=0.1, **{**SGD, "default_optimizer_cls": kind})
+        train(model, rule, x, y)
+        made.append(values(model))
+        assert (hidden.forward_weights[forward == 0] == 0).all()
+        raw = {"_forward_weights": forward, "_recurrent_weights": recurrent}
+        for key, mask in raw.items():
+            value, first = made[-1][f"input_layers.input_0.{key}"], before[f"input_layers.input_0.{key}"]
+            assert torch.equal(value[mask == 0], first[mask == 0])
+            assert not torch.equal(value[mask == 1], first[mask == 1])
+    for key, value in made[0].items():
+        torch.testing.assert_close(value, made[1][key], msg=key)
+
+
+@pytest.mark.parametrize("update", [1, "sequence"])
+def test_regularisers_act_on_every_step(update):
+    x, y = data(4)
+    model = build("LIFLayer")
+    weight = model["h"].get_forward_weights_parameter()
+    before = weight.detach().clone()
+    rule = Eprop(update=update, feedbacks_gen_strategy="ones", **{**SGD, "params_lr": 0.1, "output_params_lr": 0.1})
+    rule.feedback_weights = None
+    trainer = Trainer(model, callbacks=[rule], regularization=L2([weight], Lambda=5.0), verbose=False)
+    trainer.train(DataLoader(TensorDataset(x, y), batch_size=2), n_iterations=1)
+    plain = build("LIFLayer")
+    train(
+        plain,
+        Eprop(update=update, feedbacks_gen_strategy="ones", **{**SGD, "params_lr": 0.1, "output_params_lr": 0.1}),
+        x,
+        y,
+    )
+    assert weight.norm() < plain["h"].get_forward_weights_parameter().norm() - 0.1
+    assert not torch.equal(weight, before)
+    if update == 1:
+        assert rule.engine == "native driver, gradients through torch: regularisers act on its steps"
