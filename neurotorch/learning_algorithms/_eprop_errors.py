@@ -23,14 +23,16 @@ class Errors:
         A target is missing, or its shape does not fit.
     """
 
-    def __init__(self, rule: Any, targets: Any, names: Sequence[str], sizes: Sequence[int], schedule: Schedule) -> None:
-        self.rule = rule
+    def __init__(
+        self, rule: Any, targets: Any, names: Sequence[str], sizes: Sequence[int | None], schedule: Schedule
+    ) -> None:
+        self.rule, self.names, self.total = rule, list(names), schedule.total
         self.targets = [self._target(targets, name, n, len(names), schedule.total) for name, n in zip(names, sizes)]
         self.first = min(schedule.total - y.shape[1] for y in self.targets)
         self.criteria = [self._criterion(name) for name in names]
 
     @staticmethod
-    def _target(targets: Any, name: str, n: int, count: int, total: int) -> Tensor:
+    def _target(targets: Any, name: str, n: int | None, count: int, total: int) -> Tensor:
         y = targets
         if isinstance(targets, Mapping):
             if name not in targets and not (count == 1 and len(targets) == 1):
@@ -40,6 +42,7 @@ class Errors:
             raise ValueError(f"y_batch: expected a tensor for output {name!r}, got {type(y).__name__}")
         if y.dim() == 2:
             y = y.unsqueeze(1).expand(-1, total, -1)
+        n = n if n is not None or y.dim() != 3 else y.shape[2]
         if y.dim() != 3 or y.shape[2] != n or not 1 <= y.shape[1] <= total:
             raise ValueError(f"y_batch: expected shape [B, {total}, {n}] for output {name!r}, got {list(y.shape)}")
         return y
@@ -47,6 +50,12 @@ class Errors:
     def _criterion(self, name: str) -> Any:
         criterion = self.rule.criterion
         return criterion[name] if isinstance(criterion, Mapping) and name in criterion else criterion
+
+    def slice_of(self, name: str, first: int, last: int) -> Tensor:
+        """Targets of an output at steps [first, last) of the run."""
+        target = self.targets[self.names.index(name)]
+        missing = self.total - target.shape[1]
+        return target[:, max(0, first - missing) : max(0, last - missing)]
 
     def is_mean_square(self, k: int) -> bool:
         """Whether the criterion of an output is the plain mean squared error."""

@@ -95,21 +95,10 @@ class LearnedNetwork:
         return [*self.hidden, *self.outputs]
 
 
-def learned_network(network: Network, learned: set[int], unfused_output: bool = False) -> LearnedNetwork:
-    """Describe a network; ``learned`` holds the ids of the parameters to update.
-
-    Raises
-    ------
-    NotImplementedError
-        A layer cannot run in the fused operators; with ``unfused_output`` the activation of outputs may be any.
-    """
+def learned_network(network: Network, learned: set[int]) -> LearnedNetwork:
+    """Describe a network of fused layers; ``learned`` holds the ids of the parameters to update."""
     made: list[LearnedLayer] = []
-    n_hidden = len(network.inputs) + len(network.hidden)
-    for k, layer in enumerate(network.layers):
-        is_output = k >= n_hidden
-        reason = _reason(layer, unfused_output and is_output)
-        if reason is not None:
-            raise NotImplementedError(f"Eprop: layer {getattr(layer, 'name', k)!r} cannot learn: {reason}")
+    for layer in network.layers:
         assert isinstance(layer, FusedLayer)
         with torch.enable_grad():
             call = layer._operator_call()
@@ -119,9 +108,23 @@ def learned_network(network: Network, learned: set[int], unfused_output: bool = 
     for one in made[: len(network.inputs)]:
         one.offset = offset
         offset += one.neurons
+    n_hidden = len(network.inputs) + len(network.hidden)
     hidden, outputs = made[:n_hidden], made[n_hidden:]
     read = hidden[-1:] if network.hidden else hidden
     return LearnedNetwork(hidden, outputs, len(network.inputs) or len(outputs), read)
+
+
+def unfused_reason(network: Network, any_activation: bool = False) -> str | None:
+    """Why a network cannot run in the fused operators; None when it can.
+
+    With `any_activation` that of an output layer may be one that the operators do not have.
+    """
+    n_hidden = len(network.inputs) + len(network.hidden)
+    for k, layer in enumerate(network.layers):
+        reason = _reason(layer, any_activation and k >= n_hidden)
+        if reason is not None:
+            return f"layer {getattr(layer, 'name', k)!r}: {reason}"
+    return None
 
 
 def _reason(layer: torch.nn.Module, any_activation: bool) -> str | None:
@@ -144,3 +147,10 @@ def output_of(layer: LearnedLayer, raw: Tensor) -> Tensor:
 def activation_number(layer: LearnedLayer) -> int:
     """The activation of a layer as the operators number it."""
     return ACTIVATIONS[layer.call.activation]
+
+
+def add_gradients(params: Sequence[Parameter], found: Sequence[Tensor | None]) -> None:
+    """Add to the gradients of parameters."""
+    for p, grad in zip(params, found):
+        if grad is not None:
+            p.grad = grad if p.grad is None else p.grad + grad

@@ -16,13 +16,16 @@ from torch import Tensor
 from neurotorch.functional import SURROGATES, run_network, run_sequence
 from neurotorch.functional._operators import backward_operator
 from neurotorch.functional._sequence import activate_input
+from neurotorch.learning_algorithms._eprop_errors import Errors
+from neurotorch.learning_algorithms._eprop_feedback import Signal
 from neurotorch.learning_algorithms._eprop_network import (
     LearnedLayer,
     LearnedNetwork,
     activation_number,
+    add_gradients,
     output_of,
 )
-from neurotorch.modules._engine import Schedule, State
+from neurotorch.modules._engine import Result, Schedule, State, _last
 
 
 class Run(NamedTuple):
@@ -210,3 +213,55 @@ def gradients(
             before = activate_input(layer.call.activation, before)
         grad_recurrent = _product(before, current)
     return layer.parameter_gradients(params, grad_weight, grad_recurrent, constants)
+
+
+def run_offline(
+    rule: Any,
+    net: LearnedNetwork,
+    signals: list[Signal],
+    errors: Errors,
+    x: list[Tensor],
+    states: list[State],
+    schedule: Schedule,
+) -> Result:
+    """Run a training batch and leave its gradients in ``.grad``.
+
+    Parameters
+    ----------
+    rule : Eprop
+    net, signals, errors
+        Of the batch.
+    x, states, schedule
+        As for :func:`neurotorch.modules._engine.run`.
+    """
+    runs = run_forward(net, x, states, schedule)
+    by_layer = dict(zip(map(id, net.layers), runs))
+    published = rule.eligibility == "published"
+    outs = [by_layer[id(layer)].out for layer in net.outputs]
+    wrong = [errors.of(k, out) for k, out in enumerate(outs)]
+    seen = []
+    for layer, error in zip(net.outputs, errors.reduced(wrong)):
+        for pole in layer.poles() if published else [rule.gamma]:
+            error = reverse_filter(error, pole)
+        seen.append(error)
+    for signal in signals:
+        run = by_layer[id(signal.layer)]
+        total = signal.project(seen)
+        if rule.rate_coeff:
+            rate = run.out.mean(dim=(0, 1)) - rule.rate_target
+            total = total + rule.rate_coeff * rate / (run.out.shape[0] * run.out.shape[1])
+        found = gradients(signal.layer, signal.params, run, total, memory=published, activated=True)
+        add_gradients(signal.params, found)
+    for k, (layer, out) in enumerate(zip(net.outputs, outs)):
+        # The gradient of a step counts 1 + alpha + ... until the end.
+        slope = wrong[k] if published else errors.slope(k, out)
+        total = slope if published else slope * reverse_filter(torch.ones_like(slope), rule.alpha)
+        own = by_layer[id(layer)]
+        add_gradients(
+            layer.learned, gradients(layer, layer.learned, own, total, memory=published, activated=not published)
+        )
+    hidden = [
+        _last(run.traces[: len(layer.model.states)], schedule.keep_hidden, traced=True)
+        for layer, run in zip(net.layers, runs)
+    ]
+    return [out[:, -schedule.keep_outputs :] for out in outs], hidden

@@ -21,11 +21,11 @@ from neurotorch.learning_algorithms._eprop_feedback import (
     keep_adaptive_rows,
     signals_of,
 )
-from neurotorch.learning_algorithms._eprop_network import LearnedNetwork, learned_network
-from neurotorch.learning_algorithms._eprop_offline import gradients, reverse_filter, run_forward
+from neurotorch.learning_algorithms._eprop_network import LearnedNetwork, add_gradients, learned_network, unfused_reason
+from neurotorch.learning_algorithms._eprop_offline import run_offline
 from neurotorch.learning_algorithms._eprop_online import run_online
-from neurotorch.learning_algorithms.bptt import BPTT
-from neurotorch.modules._engine import Network, Result, Schedule, State, _last
+from neurotorch.learning_algorithms._eprop_steps import EpropSteps, StepRun
+from neurotorch.modules._engine import Network, Result, Schedule, State
 
 _MSE = torch.nn.MSELoss()
 
@@ -40,7 +40,7 @@ def _choice(argument: str, value: str, among: tuple[str, ...]) -> str:
     return value
 
 
-class Eprop(BPTT):
+class Eprop(EpropSteps):
     """Eligibility propagation (Bellec et al. 2020, doi:10.1038/s41467-020-17236-y): learning forward in time.
 
     Every synapse keeps a trace e of how it acted on its neuron, feedback weights carry the errors of the outputs to
@@ -121,16 +121,20 @@ class Eprop(BPTT):
     ValueError
         An argument is not among its choices or out of range.
     NotImplementedError
-        `backward_time_steps` is above 1, or, while training, a layer is not one of the fused ones.
+        `backward_time_steps` is above 1, or, while training, the variant is none that runs step by step.
 
     Notes
     -----
     The rule runs the model itself during training batches (``model.online_rule``); weights change while the sequence
     goes on unless ``update="sequence"``. Parameters that require no gradient are never touched.
+
+    Layers that the fused operators do not have, and subclasses with their own ``compute_errors``,
+    ``compute_learning_signals``, ``update_grads``, ``_hidden_backward_at_t``, ``_backward_at_t`` or
+    ``_make_optim_step``, run step by step in Python: with instantaneous eligibility, random feedback, and the mean
+    error of a batch.
     """
 
     FEEDBACK_WEIGHTS_KEY = "feedback_weights"
-    DEFAULT_KEY = "default_key"
 
     def __init__(
         self,
@@ -218,6 +222,11 @@ class Eprop(BPTT):
         self.output_params: list[Parameter] = list(output_params or ())
         self.feedback_weights: dict[str, list[Tensor]] | None = None
         self.engine = ""
+        self.eligibility_traces: list[Tensor] = []
+        self.output_eligibility_traces: list[Tensor] = []
+        self._layers_buffer: dict[str, list[Tensor]] = {}
+        self._layers: dict[str, torch.nn.Module] = {}
+        self._errors: Errors | None = None
         self._hidden_parameters: list[Parameter] = []
         self._targets: Any = None
         self._model: Any = None
@@ -261,22 +270,22 @@ class Eprop(BPTT):
         ]
         return self.default_optimizer_cls(groups, **self.default_optim_kwargs)
 
-    def _signals(self, net: LearnedNetwork, n_outputs: list[int], names: list[str]) -> list[Signal]:
+    def _draw_feedback(self, n_outputs: list[int], names: list[str]) -> dict[str, list[Tensor]]:
+        """Random feedback per output, drawn at the first batch."""
         if self.feedback_weights is None:
             generator = torch.Generator().manual_seed(self.seed)
+            strategy, clip = self.feedbacks_gen_strategy, self.feedback_weights_norm_clip_value
             self.feedback_weights = {
-                name: draw_all(
-                    self.feedbacks_gen_strategy,
-                    self.feedback_weights_norm_clip_value,
-                    self._hidden_parameters,
-                    n_out,
-                    generator,
-                )
+                name: draw_all(strategy, clip, self._hidden_parameters, n_out, generator)
                 for name, n_out in zip(names, n_outputs)
             }
+        return self.feedback_weights
+
+    def _signals(self, net: LearnedNetwork, n_outputs: list[int], names: list[str]) -> list[Signal]:
+        matrices = self._draw_feedback(n_outputs, names)
         positions = {id(p): k for k, p in enumerate(self._hidden_parameters)}
         shared = self.eligibility == "published" or self.feedback != "random"
-        return signals_of(net, self.feedback, shared, self.feedback_weights, positions)
+        return signals_of(net, self.feedback, shared, matrices, positions)
 
     # ---- events --------------------------------------------------------------------------------------------------
 
@@ -300,7 +309,8 @@ class Eprop(BPTT):
     def _release(self) -> None:
         if self._model is not None and self._model.online_rule is self:
             self._model.online_rule = None
-        self._model = self._targets = self._last = None
+        self._model = self._targets = self._last = self._errors = None
+        self._layers, self._layers_buffer = {}, {}
 
     def apply_criterion(self, pred_batch: Any, y_batch: Any, criterion: Any = None) -> Tensor:
         """Loss of predictions; one criterion for several outputs is that of each, summed."""
@@ -318,7 +328,9 @@ class Eprop(BPTT):
 
     def _step(self) -> None:
         """The one step of a sequence."""
-        assert self.optimizer is not None and self._last is not None, "the model was not run by this rule"
+        assert self.optimizer is not None
+        if self._last is None:
+            return  # it ran step by step, and the step is taken
         net, signals = self._last
         self._last = None
         if self.feedback != "adaptive":
@@ -341,11 +353,36 @@ class Eprop(BPTT):
             self._release()
             raise
 
+    def _step_reason(self, network: Network, any_activation: bool) -> str | None:
+        """Why the batch has to run step by step in Python; None when it has not."""
+        own = self._own_hooks()
+        if own:
+            return f"{type(self).__name__} defines its own {', '.join(own)}"
+        return unfused_reason(network, any_activation)
+
+    def _run_steps(
+        self, reason: str, network: Network, x: list[Tensor], states: list[State], schedule: Schedule
+    ) -> Result:
+        """Every layer once per time step, through the methods that subclasses may override."""
+        assert self.optimizer is not None
+        self.engine = f"step by step: {reason}"
+        names = list(self._model.output_layers)
+        errors = Errors(self, self._targets, names, [None] * len(names), schedule)
+        sizes = [y.shape[2] for y in errors.targets]
+        self._draw_feedback(sizes, [self.DEFAULT_KEY] if len(names) == 1 else names)
+        run = StepRun(self, network, errors, schedule, x[0].shape[0])
+        self._begin_steps(run)
+        self.optimizer.zero_grad()
+        return run.run(x, states)
+
     def _run(self, network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
         assert self.optimizer is not None, "start was not called"
         updated = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
-        closed = schedule.total > schedule.given
-        net = learned_network(network, updated, unfused_output=not closed and self.update == "sequence")
+        open_end = self.update == "sequence" and schedule.total == schedule.given
+        reason = self._step_reason(network, open_end)
+        if reason is not None:
+            return self._run_steps(reason, network, x, states, schedule)
+        net = learned_network(network, updated)
         if self.feedback == "adaptive" and any(layer.layer.force_dale_law for layer in net.outputs):
             raise ValueError('feedback: expected "random" or "symmetric" with Dale\'s law in the readout')
         names = [self.DEFAULT_KEY] if len(net.outputs) == 1 else list(self._model.output_layers)
@@ -355,52 +392,11 @@ class Eprop(BPTT):
         self.optimizer.zero_grad()
         if self.update == "sequence":
             self.engine = "fused sequence"
-            return self._run_sequence(net, signals, errors, x, states, schedule)
+            self._last = net, signals
+            result = run_offline(self, net, signals, errors, x, states, schedule)
+            self._finish_gradients()
+            return result
         return run_online(self, net, signals, errors, x, states, schedule)
-
-    def _run_sequence(
-        self,
-        net: LearnedNetwork,
-        signals: list[Signal],
-        errors: Errors,
-        x: list[Tensor],
-        states: list[State],
-        schedule: Schedule,
-    ) -> Result:
-        """Forward pass, then all gradients at once."""
-        self._last = net, signals
-        runs = run_forward(net, x, states, schedule)
-        by_layer = dict(zip(map(id, net.layers), runs))
-        published = self.eligibility == "published"
-        outs = [by_layer[id(layer)].out for layer in net.outputs]
-        wrong = [errors.of(k, out) for k, out in enumerate(outs)]
-        seen = []
-        for layer, error in zip(net.outputs, errors.reduced(wrong)):
-            for pole in layer.poles() if published else [self.gamma]:
-                error = reverse_filter(error, pole)
-            seen.append(error)
-        for signal in signals:
-            run = by_layer[id(signal.layer)]
-            total = signal.project(seen)
-            if self.rate_coeff:
-                assert self.rate_target is not None
-                rate = run.out.mean(dim=(0, 1)) - self.rate_target
-                total = total + self.rate_coeff * rate / (run.out.shape[0] * run.out.shape[1])
-            found = gradients(signal.layer, signal.params, run, total, memory=published, activated=True)
-            self._add(signal.params, found)
-        for k, (layer, out) in enumerate(zip(net.outputs, outs)):
-            signal_out = wrong[k] if published else self._accumulated(errors.slope(k, out))
-            found = gradients(
-                layer, layer.learned, by_layer[id(layer)], signal_out, memory=published, activated=not published
-            )
-            self._add(layer.learned, found)
-        self._add_regularization()
-        self._finish_gradients()
-        keep = schedule.keep_hidden
-        hidden = [
-            _last(run.traces[: len(layer.model.states)], keep, traced=True) for layer, run in zip(net.layers, runs)
-        ]
-        return [out[:, -schedule.keep_outputs :] for out in outs], hidden
 
     @contextlib.contextmanager
     def adapting(self, net: LearnedNetwork, twins: Sequence[Tensor | None]) -> Iterator[None]:
@@ -417,12 +413,6 @@ class Eprop(BPTT):
             decay = float(group["lr"]) * float(group.get("weight_decay", 0.0))
             twin.mul_(1.0 - decay).add_(weight.detach() - (1.0 - decay) * before)
 
-    @staticmethod
-    def _add(params: list[Parameter], found: list[Tensor | None]) -> None:
-        for p, grad in zip(params, found):
-            if grad is not None:
-                p.grad = grad if p.grad is None else p.grad + grad
-
     def _regularizes(self) -> bool:
         """Whether a regulariser of the trainer leaves its step to this rule."""
         with torch.enable_grad():
@@ -435,14 +425,11 @@ class Eprop(BPTT):
             if loss is None or not loss.requires_grad:
                 return
             params = [p for p in (*self.params, *self.output_params) if p.requires_grad]
-            self._add(params, list(torch.autograd.grad(loss, params, allow_unused=True)))
-
-    def _accumulated(self, slope: Tensor) -> Tensor:
-        """Gradients at every step, times how often their decaying trace counts: 1 + alpha + ... until the end."""
-        return slope * reverse_filter(torch.ones_like(slope), self.alpha)
+            add_gradients(params, torch.autograd.grad(loss, params, allow_unused=True))
 
     def _finish_gradients(self) -> None:
-        """Replace or refuse what is not finite, and clip."""
+        """Add those of regularisers, replace or refuse what is not finite, and clip."""
+        self._add_regularization()
         for what, params in (("hidden", self.params), ("output", self.output_params)):
             grads = [p.grad for p in params if p.grad is not None]
             if self.raise_non_finite_errors and not all(bool(torch.isfinite(grad).all()) for grad in grads):

@@ -100,12 +100,13 @@ def run_eprop(
     alpha=0.0,
     clip=None,
     symmetric=False,
+    decays_per_layer=False,
 ):
     """Train a chain of hidden layers with one readout on one batch, as the equations say; returns the predictions.
 
     `feedback` holds per hidden layer a matrix ``[n_out, N]`` by raw parameter, or one under ``"shared"``. Beyond the
     steps of `x` the network reads its last output. With `symmetric` the last hidden layer follows the readout's
-    weights.
+    weights. With `decays_per_layer` all traces decay at the call of every hidden layer, as in NeuroTorch.
     """
     published = eligibility == "published"
     layers = [*hidden, outputs]
@@ -132,6 +133,8 @@ def run_eprop(
                 found = trace.advance(theta[k], [s[b] for s in before[k]], read[k][b], b)
                 for name, e in found.items():
                     poles = [] if is_output else outputs.poles if published else [gamma]
+                    if decays_per_layer and not is_output:
+                        e, poles = gamma ** (len(hidden) - 1 - k) * e, [gamma ** len(hidden)]
                     for q, pole in enumerate(poles):
                         e = filtered[k][b, name, q] = pole * filtered[k].get((b, name, q), 0.0) + e
                     for raw in one.learned:

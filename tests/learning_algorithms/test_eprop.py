@@ -7,6 +7,7 @@ import pytest
 import torch
 from eager import ORACLES
 from eager.eprop import Layer, bellec_gradients, run_eprop
+from test_eprop_golden import read_case, recorded_model, recorded_rule
 from torch.utils.data import DataLoader, TensorDataset
 
 from neurotorch import BPTT, Eprop, SequentialRNN, Trainer
@@ -143,8 +144,8 @@ def oracle_layer(layer, parameters):
     )
 
 
-def run_oracle(model, rule, x, y, foresight):
-    layers = [model.input_layers["h"], *model.hidden_layers, model.output_layers["o"]]
+def run_oracle(model, rule, x, y, foresight, **options):
+    layers = model.get_all_layers()
     made = [oracle_layer(layer, list(layer.named_parameters())) for layer in layers]
     everything = [p for layer in layers[:-1] for p in layer.parameters()]
     feedback = []
@@ -176,6 +177,7 @@ def run_oracle(model, rule, x, y, foresight):
         alpha=rule.alpha,
         clip=None if math.isinf(rule.grad_norm_clip_value) else rule.grad_norm_clip_value,
         symmetric=rule.feedback == "symmetric",
+        **options,
     )
     names = {}
     for layer, one in zip(layers, made, strict=True):
@@ -249,6 +251,27 @@ def test_adamw_and_clipping_match_oracle(update, dale, through_torch):
     kind = own_class(torch.optim.AdamW) if through_torch else torch.optim.AdamW
     rule = Eprop(update=update, grad_norm_clip_value=0.05, default_optimizer_cls=kind, **ADAMW)
     check_against_oracle("LIFLayer", rule, dale=dale, tolerance=1e-5)
+
+
+def test_recorded_run_of_two_hidden_layers():
+    """NeuroTorch's traces decay at every hidden layer's call. The oracle with that has the recorded numbers."""
+    archive, meta = read_case("eprop_two_hidden")
+    x, y = (torch.from_numpy(archive[name]).double() for name in "xy")
+    recorded, plain, ours = (recorded_model(archive, meta).double() for _ in range(3))
+    for iteration in range(meta["n_iterations"]):
+        for model, quirk in ((recorded, True), (plain, False)):
+            rule = recorded_rule(archive, meta)
+            predictions, after = run_oracle(model, rule, x, y, 0, decays_per_layer=quirk)
+            model.load_state_dict({**model.state_dict(), **after})
+            if quirk:
+                expected = torch.from_numpy(archive["pred"][iteration]).double()
+                torch.testing.assert_close(predictions, expected, rtol=1e-5, atol=1e-5)
+    for name, value in values(recorded).items():
+        torch.testing.assert_close(value.float(), torch.from_numpy(archive[f"final/{name}"]), rtol=1e-5, atol=1e-6)
+    rule = recorded_rule(archive, meta)
+    rule.feedback_weights = {key: [m.double() for m in lists] for key, lists in rule.feedback_weights.items()}
+    train(ours, rule, x, y, iterations=meta["n_iterations"])
+    assert_same_change(values(ours), values(plain), values(recorded_model(archive, meta).double()), 1e-7)
 
 
 def test_bellecs_equations():

@@ -379,10 +379,6 @@ def test_unsupported_networks():
     x, y = data(4)
     with pytest.raises(TypeError, match="expected a SequentialRNN"):
         Trainer(torch.nn.Linear(5, 3), callbacks=[Eprop()], verbose=False).train([(x, y)], n_iterations=1)
-    model = build("LIFLayer")
-    model.input_layers["h"].register_forward_hook(lambda *_: None)
-    with pytest.raises(NotImplementedError, match="layer 'h' cannot learn: it has hooks"):
-        train(model, Eprop(), x, y)
     with pytest.raises(NotImplementedError, match="strategy"):
         train(build("LIFLayer"), Eprop(feedbacks_gen_strategy="strategy"), x, y)
 

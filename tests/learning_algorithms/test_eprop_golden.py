@@ -13,8 +13,8 @@ from neurotorch import Eprop, SequentialRNN, Trainer
 from neurotorch.callbacks import BaseCallback
 from neurotorch.modules import layers as layer_classes
 
-# Windows of two steps, which this library does not have, and the recorded decay once per layer (test_eprop.py).
-LEFT_OUT = {"eprop_backward2_optim4", "eprop_backward2_optim2_tail", "eprop_two_hidden"}
+# Recorded with a decay per layer; test_eprop.py has it.
+LEFT_OUT = {"eprop_two_hidden"}
 CASES = sorted(path.stem for path in (GOLDEN / "learning").glob("eprop_*.npz") if path.stem not in LEFT_OUT)
 
 
