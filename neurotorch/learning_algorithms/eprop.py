@@ -82,6 +82,15 @@ class Eprop(EpropSteps):
     rate_target, rate_coeff : float
         Add the gradient of ``rate_coeff / 2 sum_j (f_j - rate_target)^2``, f the mean output per step over the batch,
         to that of the hidden layers; with ``update="sequence"`` only.
+    modulation : callable, optional
+        With ``update="sequence"``: function of the outputs by name, ``[B, T, n]``, and the target of the batch that
+        gives a factor ``[B, T]``, as the prediction error delta of a reward. Weights then change by
+        ``-lr sum_t delta_t F(L e)_t``, F the filter with `modulation_decay`.
+    modulation_decay : float
+        Decay per step of that filter, 0 to below 1: the discount of rewards.
+    errors : callable, optional
+        With ``update="sequence"``: function of the same arguments that gives the errors by output, ``[B, T, n]``, in
+        place of prediction minus target.
     grad_norm_clip_value : float
         Largest joint norm of the gradients of the hidden layers, and of those of the outputs.
     eligibility_traces_norm_clip_value : float
@@ -160,6 +169,9 @@ class Eprop(EpropSteps):
         batch_reduction: str = "per_sample",
         rate_target: float | None = None,
         rate_coeff: float = 0.0,
+        modulation: Callable[[dict[str, Tensor], Any], Tensor] | None = None,
+        modulation_decay: float = 0.0,
+        errors: Callable[[dict[str, Tensor], Any], Mapping[str, Tensor]] | None = None,
         grad_norm_clip_value: float = math.inf,
         eligibility_traces_norm_clip_value: float = math.inf,
         learning_signal_norm_clip_value: float = math.inf,
@@ -200,6 +212,11 @@ class Eprop(EpropSteps):
         self.rate_target, self.rate_coeff = rate_target, rate_coeff
         if rate_coeff != 0.0 and (rate_target is None or self.update != "sequence"):
             raise ValueError('rate_coeff: expected a rate_target and update="sequence" with it')
+        self.modulation, self.errors = modulation, errors
+        self.modulation_decay = _decay("modulation_decay", modulation_decay)
+        for argument, function in (("modulation", modulation), ("errors", errors)):
+            if function is not None and self.update != "sequence":
+                raise ValueError(f'{argument}: expected update="sequence" with it, got {self.update}')
         for argument, value in (
             ("eligibility_traces_norm_clip_value", eligibility_traces_norm_clip_value),
             ("learning_signal_norm_clip_value", learning_signal_norm_clip_value),

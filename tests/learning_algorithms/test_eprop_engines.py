@@ -447,6 +447,8 @@ def test_validation_does_not_learn():
         ({"update": 3, "optim_time_steps": 2}, ValueError, "optim_time_steps: expected none"),
         ({"gamma": 1.0}, ValueError, "gamma: expected 0 to below 1"),
         ({"rate_coeff": 1.0}, ValueError, "rate_coeff: expected a rate_target"),
+        ({"modulation": lambda outs, target: target}, ValueError, "modulation: expected update"),
+        ({"errors": lambda outs, target: outs}, ValueError, "errors: expected update"),
         ({"backward_time_steps": 2}, NotImplementedError, "backward_time_steps: expected 1"),
         ({"eligibility_traces_norm_clip_value": 0}, ValueError, "eligibility_traces_norm_clip_value: expected"),
         ({"update": "sequence", "eligibility_traces_norm_clip_value": 1.0}, ValueError, "there are no traces"),
@@ -471,6 +473,17 @@ def test_unsupported_networks():
         train(model, Eprop(feedback="adaptive"), x, y)
     with pytest.raises(NotImplementedError, match="strategy"):
         train(build("LIFLayer"), Eprop(feedbacks_gen_strategy="strategy"), x, y)
+
+
+def test_shapes_of_own_errors_and_modulation():
+    x, y = data(4)
+    for own, message in (
+        ({"errors": lambda outs, target: {"o": target[:, 1:]}}, r"errors: expected shape \[2, 4, 3\] for output 'o'"),
+        ({"errors": lambda outs, target: {}}, "for output 'o', got none"),
+        ({"modulation": lambda outs, target: target}, r"modulation: expected shape \[2, 4\], got \[2, 4, 3\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(build("LIFLayer"), Eprop(update="sequence", **own), x, y)
 
 
 def test_a_single_layer_is_a_readout():
