@@ -27,6 +27,11 @@ class Errors:
         self, rule: Any, targets: Any, names: Sequence[str], sizes: Sequence[int | None], schedule: Schedule
     ) -> None:
         self.rule, self.names, self.total = rule, list(names), schedule.total
+        self.given = targets
+        if rule.errors is not None:
+            self.targets, self.first = [], 0
+            self.criteria: list[Any] = [None] * len(self.names)
+            return
         self.targets = [self._target(targets, name, n, len(names), schedule.total) for name, n in zip(names, sizes)]
         self.first = min(schedule.total - y.shape[1] for y in self.targets)
         self.criteria = [self._criterion(name) for name in names]
@@ -73,6 +78,21 @@ class Errors:
         error = torch.nan_to_num(error, self.rule.nan, self.rule.posinf, self.rule.neginf)
         missing = out.shape[1] - error.shape[1]
         return error if missing == 0 else torch.nn.functional.pad(error, (0, 0, missing, 0))
+
+    def of_sequence(self, outs: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
+        """Errors ``[B, T, n]`` of all outputs, and the factor ``[B, T]`` of a rule with a modulation."""
+        rule, named = self.rule, dict(zip(self.names, outs))
+        factor = None if rule.modulation is None else rule.modulation(named, self.given)
+        if factor is not None and factor.shape != outs[0].shape[:2]:
+            raise ValueError(f"modulation: expected shape {list(outs[0].shape[:2])}, got {list(factor.shape)}")
+        if rule.errors is None:
+            return [self.of(k, out) for k, out in enumerate(outs)], factor
+        found = rule.errors(named, self.given)
+        for name, out in named.items():
+            if name not in found or found[name].shape != out.shape:
+                got = list(found[name].shape) if name in found else "none"
+                raise ValueError(f"errors: expected shape {list(out.shape)} for output {name!r}, got {got}")
+        return [torch.nan_to_num(found[name], rule.nan, rule.posinf, rule.neginf) for name in self.names], factor
 
     def reduced(self, errors: Sequence[Tensor]) -> list[Tensor]:
         """Errors as the hidden layers see them: per sample or their mean, clipped."""

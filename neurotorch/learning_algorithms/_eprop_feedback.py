@@ -59,12 +59,17 @@ def draw_feedback(strategy: str, shape: tuple[int, int], generator: torch.Genera
 
 
 def draw_all(
-    strategy: str, clip: float, parameters: Sequence[Parameter], n_out: int, generator: torch.Generator
+    strategy: str,
+    clip: float,
+    parameters: Sequence[Parameter],
+    widths: Sequence[int],
+    n_out: int,
+    generator: torch.Generator,
 ) -> list[Tensor]:
-    """One matrix ``[n_out, last dimension]`` per parameter, each clipped to a Frobenius norm."""
+    """One matrix ``[n_out, width]`` per parameter, each clipped to a Frobenius norm."""
     made = []
-    for p in parameters:
-        matrix = draw_feedback(strategy, (n_out, p.shape[-1] if p.dim() else 1), generator)
+    for p, width in zip(parameters, widths):
+        matrix = draw_feedback(strategy, (n_out, width), generator)
         if clip < math.inf:
             matrix = matrix * min(1.0, clip / (float(matrix.norm()) + 1e-6))
         made.append(matrix.to(device=p.device, dtype=p.dtype))

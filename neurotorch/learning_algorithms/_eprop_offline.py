@@ -238,9 +238,12 @@ def run_offline(
     by_layer = dict(zip(map(id, net.layers), runs))
     published = rule.eligibility == "published"
     outs = [by_layer[id(layer)].out for layer in net.outputs]
-    wrong = [errors.of(k, out) for k, out in enumerate(outs)]
+    wrong, factor = errors.of_sequence(outs)
+    if factor is not None:
+        factor = reverse_filter(factor.unsqueeze(2), rule.modulation_decay)
     seen = []
     for layer, error in zip(net.outputs, errors.reduced(wrong)):
+        error = error if factor is None else error * factor
         for pole in layer.poles() if published else [rule.gamma]:
             error = reverse_filter(error, pole)
         seen.append(error)
@@ -253,8 +256,9 @@ def run_offline(
         found = gradients(signal.layer, signal.params, run, total, memory=published, activated=True)
         add_gradients(signal.params, found)
     for k, (layer, out) in enumerate(zip(net.outputs, outs)):
+        slope = wrong[k] if published or rule.errors is not None else errors.slope(k, out)
+        slope = slope if factor is None else slope * factor
         # The gradient of a step counts 1 + alpha + ... until the end.
-        slope = wrong[k] if published else errors.slope(k, out)
         total = slope if published else slope * reverse_filter(torch.ones_like(slope), rule.alpha)
         own = by_layer[id(layer)]
         add_gradients(

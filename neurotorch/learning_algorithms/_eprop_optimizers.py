@@ -51,8 +51,26 @@ def fused_reason(rule: Any, net: LearnedNetwork) -> str | None:
     return None
 
 
+def _reads_plainly(
+    matrix: Tensor | None, weight: Parameter | None, sign: Parameter | None, mask: Parameter | None
+) -> bool:
+    """Whether a matrix is what the driver makes of stored weights: their values, or squares with signs, masked."""
+    if matrix is None or weight is None:
+        return matrix is None
+    made = weight if sign is None else weight.square() * torch.tanh(sign)
+    made = made if mask is None else made * mask
+    return made.shape == matrix.shape and torch.equal(made, matrix)
+
+
 def _layer_reason(layer: LearnedLayer, seen: set[int]) -> str | None:
-    own = layer.layer
+    if not layer.learned:
+        return None
+    own, call = layer.layer, layer.call
+    if not (
+        _reads_plainly(call.weight, own._forward_weights, own._forward_sign, None)
+        and _reads_plainly(call.recurrent_weight, own._recurrent_weights, own._recurrent_sign, own.rec_mask)
+    ):
+        return f"{type(own).__name__} transforms its weights"
     pairs = ((own._forward_weights, own._forward_sign), (own._recurrent_weights, own._recurrent_sign))
     known: set[int] = set()
     learned = {id(p) for p in layer.learned}

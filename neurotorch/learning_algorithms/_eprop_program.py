@@ -39,6 +39,15 @@ class Target(NamedTuple):
     sign_signal: int
 
 
+def _entering(value: Tensor | None, params: list[Parameter]) -> list[Parameter]:
+    """Parameters that a differentiable value is a function of."""
+    if value is None or not value.requires_grad:
+        return []
+    with torch.enable_grad():
+        grads = torch.autograd.grad(value.sum(), params, retain_graph=True, allow_unused=True)
+    return [p for p, grad in zip(params, grads) if grad is not None]
+
+
 class Program:
     """The description of a run as the driver reads it, and the tensors that it works on."""
 
@@ -162,14 +171,16 @@ class OnlineProgram:
             found.append(Target(at, RECURRENT, 0, recurrent, signal, signal))
         known = {id(p) for p in (*forward, *recurrent)}
         rest = [p for p in params if id(p) not in known]
-        for c, constant in enumerate(layer.constants):
-            if not (rest and constant.requires_grad and layer.model.learns(c)):
-                continue
-            with torch.enable_grad():
-                grads = torch.autograd.grad(constant.sum(), rest, retain_graph=True, allow_unused=True)
-            reached = [p for p, grad in zip(rest, grads) if grad is not None]
-            if reached:
-                found.append(Target(at, CONSTANT, c, reached, signal, signal))
+        if rest:
+            entries: list[tuple[int, int, Tensor | None]] = [
+                (INPUT, 0, layer.call.weight),
+                (RECURRENT, 0, layer.call.recurrent_weight),
+                *((CONSTANT, c, value) for c, value in enumerate(layer.constants) if layer.model.learns(c)),
+            ]
+            for source, c, entry in entries:
+                entering = _entering(entry, rest)
+                if entering:
+                    found.append(Target(at, source, c, entering, signal, signal))
         return found
 
     def _merge_signs(self, targets: list[Target]) -> list[Target]:

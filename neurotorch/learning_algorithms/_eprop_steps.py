@@ -14,6 +14,7 @@ from torch.nn import Parameter
 from neurotorch.learning_algorithms._eprop_errors import Errors
 from neurotorch.learning_algorithms.bptt import BPTT
 from neurotorch.modules._engine import Network, Result, Schedule, State, _call, _stack_states, fed_back
+from neurotorch.modules.layers.classical import LinearJtoI
 
 HOOKS = (
     "compute_errors",
@@ -64,6 +65,9 @@ class StepRun:
             raise NotImplementedError(
                 'batch_reduction: expected "mean_error" step by step, or one sample, got "per_sample"'
             )
+        for layer in (*network.inputs, *network.hidden):
+            if isinstance(layer, LinearJtoI):
+                raise NotImplementedError("LinearJtoI: its weights are stored transposed, which steps cannot learn")
         self.rule, self.network, self.errors, self.schedule = rule, network, errors, schedule
         self.every = schedule.total if rule.update == "sequence" else rule.update
         self.names = [getattr(layer, "name", str(k)) for k, layer in enumerate(network.layers)]

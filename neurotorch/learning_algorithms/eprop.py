@@ -26,6 +26,7 @@ from neurotorch.learning_algorithms._eprop_offline import run_offline
 from neurotorch.learning_algorithms._eprop_online import run_online
 from neurotorch.learning_algorithms._eprop_steps import EpropSteps, StepRun
 from neurotorch.modules._engine import Network, Result, Schedule, State
+from neurotorch.modules.base import SizedModule
 
 _MSE = torch.nn.MSELoss()
 
@@ -81,6 +82,15 @@ class Eprop(EpropSteps):
     rate_target, rate_coeff : float
         Add the gradient of ``rate_coeff / 2 sum_j (f_j - rate_target)^2``, f the mean output per step over the batch,
         to that of the hidden layers; with ``update="sequence"`` only.
+    modulation : callable, optional
+        With ``update="sequence"``: function of the outputs by name, ``[B, T, n]``, and the target of the batch that
+        gives a factor ``[B, T]``, as the prediction error delta of a reward. Weights then change by
+        ``-lr sum_t delta_t F(L e)_t``, F the filter with `modulation_decay`.
+    modulation_decay : float
+        Decay per step of that filter, 0 to below 1: the discount of rewards.
+    errors : callable, optional
+        With ``update="sequence"``: function of the same arguments that gives the errors by output, ``[B, T, n]``, in
+        place of prediction minus target.
     grad_norm_clip_value : float
         Largest joint norm of the gradients of the hidden layers, and of those of the outputs.
     eligibility_traces_norm_clip_value : float
@@ -159,6 +169,9 @@ class Eprop(EpropSteps):
         batch_reduction: str = "per_sample",
         rate_target: float | None = None,
         rate_coeff: float = 0.0,
+        modulation: Callable[[dict[str, Tensor], Any], Tensor] | None = None,
+        modulation_decay: float = 0.0,
+        errors: Callable[[dict[str, Tensor], Any], Mapping[str, Tensor]] | None = None,
         grad_norm_clip_value: float = math.inf,
         eligibility_traces_norm_clip_value: float = math.inf,
         learning_signal_norm_clip_value: float = math.inf,
@@ -199,6 +212,11 @@ class Eprop(EpropSteps):
         self.rate_target, self.rate_coeff = rate_target, rate_coeff
         if rate_coeff != 0.0 and (rate_target is None or self.update != "sequence"):
             raise ValueError('rate_coeff: expected a rate_target and update="sequence" with it')
+        self.modulation, self.errors = modulation, errors
+        self.modulation_decay = _decay("modulation_decay", modulation_decay)
+        for argument, function in (("modulation", modulation), ("errors", errors)):
+            if function is not None and self.update != "sequence":
+                raise ValueError(f'{argument}: expected update="sequence" with it, got {self.update}')
         for argument, value in (
             ("eligibility_traces_norm_clip_value", eligibility_traces_norm_clip_value),
             ("learning_signal_norm_clip_value", learning_signal_norm_clip_value),
@@ -228,6 +246,7 @@ class Eprop(EpropSteps):
         self._layers: dict[str, torch.nn.Module] = {}
         self._errors: Errors | None = None
         self._hidden_parameters: list[Parameter] = []
+        self._widths: list[int] = []
         self._targets: Any = None
         self._model: Any = None
         self._last: tuple[LearnedNetwork, list[Signal]] | None = None
@@ -248,6 +267,7 @@ class Eprop(EpropSteps):
         hidden = [*model.input_layers.values(), *model.hidden_layers]
         outputs = list(model.output_layers.values())
         self._hidden_parameters = [p for layer in hidden for p in layer.parameters()]
+        self._widths = [_feedback_width(layer, p) for layer in hidden for p in layer.parameters()]
         if not hidden:
             warnings.warn("Eprop: the model has no hidden layers; only the readout learns", stacklevel=2)
         if self.optimizer is None:
@@ -276,7 +296,7 @@ class Eprop(EpropSteps):
             generator = torch.Generator().manual_seed(self.seed)
             strategy, clip = self.feedbacks_gen_strategy, self.feedback_weights_norm_clip_value
             self.feedback_weights = {
-                name: draw_all(strategy, clip, self._hidden_parameters, n_out, generator)
+                name: draw_all(strategy, clip, self._hidden_parameters, self._widths, n_out, generator)
                 for name, n_out in zip(names, n_outputs)
             }
         return self.feedback_weights
@@ -313,10 +333,19 @@ class Eprop(EpropSteps):
         self._layers, self._layers_buffer = {}, {}
 
     def apply_criterion(self, pred_batch: Any, y_batch: Any, criterion: Any = None) -> Tensor:
-        """Loss of predictions; one criterion for several outputs is that of each, summed."""
+        """Loss of predictions; one criterion for several outputs is that of each, summed.
+
+        Targets ``[B, n]`` of predictions ``[B, T, n]`` hold at all steps.
+        """
         criterion = self.criterion if criterion is None else criterion
-        if criterion is not None and not isinstance(criterion, Mapping) and isinstance(y_batch, Mapping):
-            criterion = dict.fromkeys(y_batch, criterion) if len(y_batch) > 1 else criterion
+        pred_batch = pred_batch[0] if isinstance(pred_batch, (tuple, list)) else pred_batch
+        if isinstance(y_batch, Mapping):
+            if criterion is not None and not isinstance(criterion, Mapping) and len(y_batch) > 1:
+                criterion = dict.fromkeys(y_batch, criterion)
+            if isinstance(pred_batch, Mapping):
+                y_batch = {name: _repeated(y, pred_batch.get(name)) for name, y in y_batch.items()}
+        else:
+            y_batch = _repeated(y_batch, pred_batch)
         return super().apply_criterion(pred_batch, y_batch, criterion)
 
     def on_optimization_begin(self, trainer: Any, **kwargs: Any) -> None:
@@ -383,8 +412,12 @@ class Eprop(EpropSteps):
         if reason is not None:
             return self._run_steps(reason, network, x, states, schedule)
         net = learned_network(network, updated)
-        if self.feedback == "adaptive" and any(layer.layer.force_dale_law for layer in net.outputs):
-            raise ValueError('feedback: expected "random" or "symmetric" with Dale\'s law in the readout')
+        stored = [layer.layer.get_forward_weights_parameter() for layer in net.outputs]
+        if self.feedback == "adaptive" and any(layer.call.weight is not p for layer, p in zip(net.outputs, stored)):
+            raise ValueError(
+                'feedback: expected "random" or "symmetric" with a readout that does not read its weights as they are '
+                "stored (Dale's law, for one)"
+            )
         names = [self.DEFAULT_KEY] if len(net.outputs) == 1 else list(self._model.output_layers)
         sizes = [layer.neurons for layer in net.outputs]
         errors = Errors(self, self._targets, list(self._model.output_layers), sizes, schedule)
@@ -471,6 +504,22 @@ class Eprop(EpropSteps):
 def _merged(params: list[Parameter], layers: Iterable[torch.nn.Module]) -> list[Parameter]:
     known = {id(p) for p in params}
     return params + [p for layer in layers for p in layer.parameters() if id(p) not in known]
+
+
+def _repeated(y: Any, pred: Any) -> Any:
+    """A target ``[B, n]`` at every step of a prediction ``[B, T, n]``."""
+    pred = next(iter(pred.values())) if isinstance(pred, Mapping) and len(pred) == 1 else pred
+    if isinstance(y, Tensor) and isinstance(pred, Tensor) and y.dim() == 2 and pred.dim() == 3:
+        return y.unsqueeze(1).expand(-1, pred.shape[1], -1)
+    return y
+
+
+def _feedback_width(layer: torch.nn.Module, p: Parameter) -> int:
+    """Columns of the feedback of a parameter: a neuron each, or one for all."""
+    weights = getattr(layer, "_forward_weights", None)
+    if p is weights and isinstance(layer, SizedModule) and layer.output_size is not None:
+        return int(layer.output_size)  # also where they are stored transposed
+    return p.shape[-1] if p.dim() else 1
 
 
 def _decay(argument: str, value: float) -> float:

@@ -180,14 +180,19 @@ def _update(layers, gradients, optimizer, clip):
     optimizer.step()
 
 
-def bellec_gradients(x, target, w_in, w_rec, w_out, bias, feedback, alpha, threshold, height, kappa):
+def bellec_gradients(
+    x, target, w_in, w_rec, w_out, bias, feedback, alpha, threshold, height, kappa, deltas=None, discount=0.0
+):
     """Bellec et al. (2020), doi:10.1038/s41467-020-17236-y: LIF neurons, equations 22, 28 and 4, one sample, gradients
-    of ``1/2 sum_t |y_t - y*_t|^2`` as e-prop has them. No self-connections. Returns those of w_in, w_rec, w_out."""
+    of ``1/2 sum_t |y_t - y*_t|^2`` as e-prop has them. No self-connections. Returns those of w_in, w_rec, w_out.
+
+    With `deltas` ``[T]`` those of reward-based e-prop: what every step adds is filtered with the discount and
+    multiplied with the prediction error of the reward."""
     n = w_rec.shape[0]
     v, z = x.new_zeros(n), x.new_zeros(n)
     x_bar, z_bar, z_kappa = x.new_zeros(x.shape[1]), x.new_zeros(n), x.new_zeros(n)
     e_in, e_rec, y = torch.zeros_like(w_in), torch.zeros_like(w_rec), x.new_zeros(w_out.shape[1])
-    grads = [torch.zeros_like(w) for w in (w_in, w_rec, w_out)]
+    grads = filtered = [torch.zeros_like(w) for w in (w_in, w_rec, w_out)]
     others = 1 - torch.eye(n, dtype=x.dtype)
     width = threshold + 1e-5  # as the surrogate of the library has it
     for t in range(x.shape[0]):
@@ -201,7 +206,8 @@ def bellec_gradients(x, target, w_in, w_rec, w_out, bias, feedback, alpha, thres
         y = kappa * y + z @ w_out + bias
         error = y - target[t]
         learning_signal = error @ feedback
-        grads[0] += learning_signal * e_in
-        grads[1] += learning_signal * e_rec
-        grads[2] += torch.outer(z_kappa, error)
+        parts = (learning_signal * e_in, learning_signal * e_rec, torch.outer(z_kappa, error))
+        filtered = [discount * before + part for before, part in zip(filtered, parts, strict=True)]
+        delta = 1.0 if deltas is None else deltas[t]
+        grads = [grad + delta * part for grad, part in zip(grads, filtered, strict=True)]
     return grads

@@ -274,13 +274,22 @@ def test_recorded_run_of_two_hidden_layers():
     assert_same_change(values(ours), values(plain), values(recorded_model(archive, meta).double()), 1e-7)
 
 
-def test_bellecs_equations():
+@pytest.mark.parametrize("rewarded", [False, True])
+def test_bellecs_equations(rewarded):
     """The paper's own case: LIF neurons with subtractive reset and triangular surrogate, no self-connections."""
     torch.manual_seed(2)
     hidden = BellecLIFLayer(5, 8, name="h", use_recurrent_connection=True, use_rec_eye_mask=True)
     model = SequentialRNN([hidden, LILayer(8, 3, name="o")], device="cpu").build().double()
     x, y = data(30, batch=1)
-    rule = Eprop(eligibility="published", update="sequence", **STILL)
+    deltas = torch.randn(1, 30).double()
+    own = {}
+    if rewarded:
+        own = {
+            "modulation": lambda outs, target: deltas,
+            "modulation_decay": 0.8,
+            "errors": lambda outs, target: {"o": outs["o"] - target},
+        }
+    rule = Eprop(eligibility="published", update="sequence", **own, **STILL)
     watch = train(model, rule, x, y)
     out = model.output_layers["o"]
     expected = bellec_gradients(
@@ -290,6 +299,8 @@ def test_bellecs_equations():
         out.bias_weights.detach(),
         rule.feedback_weights["default_key"][[n for n, _ in hidden.named_parameters()].index("_forward_weights")],
         *(float(c) for c in (hidden.alpha, hidden.threshold, hidden.gamma, out.kappa)),
+        deltas=deltas[0] if rewarded else None,
+        discount=0.8 if rewarded else 0.0,
     )
     names = ("input_layers.h._forward_weights", "input_layers.h._recurrent_weights", "output_layers.o._forward_weights")
     for name, grad in zip(names, expected, strict=True):

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from neurotorch import L2, CheckpointManager, Eprop, SequentialRNN, Trainer
 from neurotorch.callbacks import BaseCallback, LoadCheckpointMode
 from neurotorch.modules import layers as layer_classes
-from neurotorch.modules.layers import LIFLayer, LILayer, Linear, SpyLIFLayer
+from neurotorch.modules.layers import FiringRateLayer, LIFLayer, LILayer, Linear, LinearJtoI, LinearRNN, SpyLIFLayer
 
 VARIANTS = list(
     itertools.product(["instantaneous", "published"], ["random", "symmetric", "adaptive"], ["per_sample", "mean_error"])
@@ -42,6 +42,99 @@ def test_one_update_at_the_end_is_that_of_the_sequence(eligibility, feedback, re
     assert_same_change(made[1][0], made[0][0], before, 1e-9)
     for own, other in zip(made[0][1], made[1][1], strict=True):
         torch.testing.assert_close(own, other)
+
+
+def concatenated():
+    inputs = {"a": LIFLayer(4, 5, name="a", gamma=1.0), "b": SpyLIFLayer(3, 6, name="b", gamma=1.0)}
+    return [inputs, LILayer(11, 2, name="o")]
+
+
+def two_loops():
+    inputs = {"a": LIFLayer(4, 5, name="a", gamma=1.0), "b": SpyLIFLayer(3, 6, name="b", gamma=1.0)}
+    return [inputs, LIFLayer(11, 7, name="h", gamma=1.0), {"p": LILayer(7, 4, name="p"), "q": LILayer(7, 3, name="q")}]
+
+
+NETWORKS = {
+    "concatenated inputs": (concatenated, {"a": (5, 8, 4), "b": (5, 8, 3)}, (5, 8, 2)),
+    "two loops": (two_loops, {"a": (3, 2, 4), "b": (3, 2, 3)}, {"p": (3, 6, 4), "q": (3, 6, 3)}),
+    "activations": (
+        lambda: [
+            Linear(4, 5, name="a", activation="tanh"),
+            LILayer(5, 6, name="h", activation="relu"),
+            Linear(6, 2, name="o"),
+        ],
+        (2, 7, 4),
+        (2, 7, 2),
+    ),
+    "linear recurrence": (
+        lambda: [
+            LinearRNN(4, 5, name="a", activation="tanh", use_recurrent_connection=True),
+            Linear(5, 4, name="o"),
+        ],
+        (2, 3, 4),
+        (2, 5, 4),
+    ),
+    "spiking readout": (
+        lambda: [
+            LIFLayer(4, 5, name="a", gamma=1.0),
+            SpyLIFLayer(5, 3, name="o", gamma=1.0, use_recurrent_connection=True),
+        ],
+        (2, 9, 4),
+        (2, 9, 3),
+    ),
+    "transformed weights": (
+        lambda: [
+            FiringRateLayer(4, 4, name="a", learn_r=True, r=0.2),
+            LinearJtoI(4, 5, name="h"),
+            Linear(5, 2, name="o"),
+        ],
+        (2, 7, 4),
+        (2, 7, 2),
+    ),
+    "constant target": (
+        lambda: [LIFLayer(4, 5, name="a", gamma=1.0), LILayer(5, 3, name="o")],
+        (9, 9, 4),
+        (9, 3),
+    ),
+}
+
+
+def random_tensors(shapes):
+    if isinstance(shapes, dict):
+        return {name: 2 * torch.rand(shape).double() for name, shape in shapes.items()}
+    return 2 * torch.rand(shapes).double()
+
+
+@pytest.mark.parametrize("eligibility", ["instantaneous", "published"])
+@pytest.mark.parametrize("feedback", ["random", "symmetric", "adaptive"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_engines_agree_on_every_kind_of_network(network, feedback, eligibility):
+    layers, x, y = NETWORKS[network]
+    torch.manual_seed(3)
+    x, y = random_tensors(x), random_tensors(y)
+    given = (x["a"] if isinstance(x, dict) else x).shape[1]
+    steps = max([given, *(t.shape[1] for t in (y.values() if isinstance(y, dict) else [y]) if t.dim() == 3)])
+    foresight = steps if steps > given else 0
+    made = []
+    for update, kind in (("sequence", torch.optim.SGD), (99, torch.optim.SGD), (99, own_class(torch.optim.SGD))):
+        torch.manual_seed(1)
+        model = SequentialRNN(layers(), device="cpu", foresight_time_steps=foresight).build().double()
+        before = values(model)
+        rule = Eprop(
+            eligibility=eligibility,
+            feedback=feedback,
+            update=update,
+            gamma=0.3,
+            alpha=0.2,
+            **{**SGD, "default_optimizer_cls": kind},
+        )
+        trainer = Trainer(model, predict_method="get_prediction_trace", callbacks=[rule], verbose=False)
+        trainer.train([(x, y)], n_iterations=1)
+        made.append(values(model))
+    assert_same_change(made[1], made[0], before, 1e-8)
+    assert_same_change(made[2], made[0], before, 1e-8)
+    learned = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert all(not torch.equal(made[0][name], before[name]) for name in learned)
 
 
 @pytest.mark.parametrize("update", [1, "sequence"])
@@ -99,7 +192,7 @@ def test_the_engine_says_why_gradients_go_through_torch():
     model = SequentialRNN([layer_classes.FiringRateLayer(5, 5, learn_r=True), LILayer(5, 3)]).build().double()
     rule = Eprop()
     train(model, rule, x, y)
-    assert rule.engine.endswith("its constants are functions of parameters that the driver does not know")
+    assert rule.engine.endswith("FiringRateLayer transforms its weights")
 
 
 @pytest.mark.parametrize("update", [2, "sequence"])
@@ -360,6 +453,8 @@ def test_validation_does_not_learn():
         ({"update": 3, "optim_time_steps": 2}, ValueError, "optim_time_steps: expected none"),
         ({"gamma": 1.0}, ValueError, "gamma: expected 0 to below 1"),
         ({"rate_coeff": 1.0}, ValueError, "rate_coeff: expected a rate_target"),
+        ({"modulation": lambda outs, target: target}, ValueError, "modulation: expected update"),
+        ({"errors": lambda outs, target: outs}, ValueError, "errors: expected update"),
         ({"backward_time_steps": 2}, NotImplementedError, "backward_time_steps: expected 1"),
         ({"eligibility_traces_norm_clip_value": 0}, ValueError, "eligibility_traces_norm_clip_value: expected"),
         ({"update": "sequence", "eligibility_traces_norm_clip_value": 1.0}, ValueError, "there are no traces"),
@@ -379,8 +474,22 @@ def test_unsupported_networks():
     x, y = data(4)
     with pytest.raises(TypeError, match="expected a SequentialRNN"):
         Trainer(torch.nn.Linear(5, 3), callbacks=[Eprop()], verbose=False).train([(x, y)], n_iterations=1)
+    model = SequentialRNN([LIFLayer(5, 6, name="h"), LinearJtoI(6, 3, name="o")], device="cpu").build().double()
+    with pytest.raises(ValueError, match='feedback: expected "random" or "symmetric" with a readout'):
+        train(model, Eprop(feedback="adaptive"), x, y)
     with pytest.raises(NotImplementedError, match="strategy"):
         train(build("LIFLayer"), Eprop(feedbacks_gen_strategy="strategy"), x, y)
+
+
+def test_shapes_of_own_errors_and_modulation():
+    x, y = data(4)
+    for own, message in (
+        ({"errors": lambda outs, target: {"o": target[:, 1:]}}, r"errors: expected shape \[2, 4, 3\] for output 'o'"),
+        ({"errors": lambda outs, target: {}}, "for output 'o', got none"),
+        ({"modulation": lambda outs, target: target}, r"modulation: expected shape \[2, 4\], got \[2, 4, 3\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(build("LIFLayer"), Eprop(update="sequence", **own), x, y)
 
 
 def test_a_single_layer_is_a_readout():
