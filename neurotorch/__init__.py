@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from neurotorch.learning_algorithms import RLS as RLS
     from neurotorch.learning_algorithms import TBPTT as TBPTT
     from neurotorch.learning_algorithms import Eprop as Eprop
+    from neurotorch.metrics import ClassificationMetrics as ClassificationMetrics
+    from neurotorch.metrics import RegressionMetrics as RegressionMetrics
     from neurotorch.metrics import losses as losses
     from neurotorch.modules.sequential import Sequential as Sequential
     from neurotorch.modules.sequential_rnn import SequentialRNN as SequentialRNN
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from neurotorch.regularization import DaleLaw as DaleLaw
     from neurotorch.regularization import DaleLawL2 as DaleLawL2
     from neurotorch.regularization import RegularizationList as RegularizationList
+    from neurotorch.trainers import ClassificationTrainer as ClassificationTrainer
+    from neurotorch.trainers import RegressionTrainer as RegressionTrainer
     from neurotorch.trainers import Trainer as Trainer
     from neurotorch.trainers import TrainingState as TrainingState
     from neurotorch.transforms import IdentityTransform as IdentityTransform
@@ -68,6 +72,8 @@ __all__ = [
     "ALIFLayerLPF",
     "BellecLIFLayer",
     "CheckpointManager",
+    "ClassificationMetrics",
+    "ClassificationTrainer",
     "DaleLaw",
     "DaleLawL2",
     "Dimension",
@@ -86,6 +92,8 @@ __all__ = [
     "LinearJtoI",
     "LinearRNN",
     "LoadCheckpointMode",
+    "RegressionMetrics",
+    "RegressionTrainer",
     "RegularizationList",
     "Sequential",
     "SequentialRNN",
@@ -117,6 +125,8 @@ _LAZY = {
     "RLS": "learning_algorithms",
     "TBPTT": "learning_algorithms",
     "CheckpointManager": "callbacks",
+    "ClassificationMetrics": "metrics",
+    "ClassificationTrainer": "trainers",
     "DaleLaw": "regularization",
     "DaleLawL2": "regularization",
     "Eprop": "learning_algorithms",
@@ -124,6 +134,8 @@ _LAZY = {
     "L1": "regularization",
     "L2": "regularization",
     "LoadCheckpointMode": "callbacks",
+    "RegressionMetrics": "metrics",
+    "RegressionTrainer": "trainers",
     "RegularizationList": "regularization",
     "Sequential": "modules.sequential",
     "SequentialRNN": "modules.sequential_rnn",

@@ -2,13 +2,34 @@
 
 from neurotorch.callbacks.base_callback import BaseCallback, CallbacksList
 from neurotorch.callbacks.checkpoint_manager import CheckpointManager, LoadCheckpointMode
+from neurotorch.callbacks.convergence import ConvergenceTimeGetter
+from neurotorch.callbacks.early_stopping import (
+    EarlyStopping,
+    EarlyStoppingOnNaN,
+    EarlyStoppingOnStagnation,
+    EarlyStoppingOnTimeLimit,
+    EarlyStoppingThreshold,
+)
+from neurotorch.callbacks.events import EventOnMetricThreshold
+from neurotorch.callbacks.foresight import ForesightTimeStepUpdaterOnTarget
 from neurotorch.callbacks.history import TrainingHistory
+from neurotorch.callbacks.lr_schedulers import LinearLRScheduler, LRSchedulerOnMetric
 from neurotorch.callbacks.teacher_forcing import TeacherForcing
 
 __all__ = [
     "BaseCallback",
     "CallbacksList",
     "CheckpointManager",
+    "ConvergenceTimeGetter",
+    "EarlyStopping",
+    "EarlyStoppingOnNaN",
+    "EarlyStoppingOnStagnation",
+    "EarlyStoppingOnTimeLimit",
+    "EarlyStoppingThreshold",
+    "EventOnMetricThreshold",
+    "ForesightTimeStepUpdaterOnTarget",
+    "LRSchedulerOnMetric",
+    "LinearLRScheduler",
     "LoadCheckpointMode",
     "TeacherForcing",
     "TrainingHistory",

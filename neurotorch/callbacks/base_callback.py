@@ -158,7 +158,7 @@ class BaseCallback:
 
 
 class CallbacksList:
-    """Callbacks that are called together, in the order of the list.
+    """Callbacks that are called together, in the order of the list; each stands in it once.
 
     Parameters
     ----------
@@ -185,9 +185,11 @@ class CallbacksList:
         return len(self.callbacks)
 
     def append(self, callback: BaseCallback) -> None:
-        """Add a callback; one without a name of its own gets one that the list does not hold yet."""
+        """Add a callback, unless it is there; without a name of its own it gets one that the list does not hold."""
         assert isinstance(callback, BaseCallback), f"callbacks: expected BaseCallback, got {type(callback).__name__}"
-        others = {c.name for c in self.callbacks if c is not callback}
+        if any(c is callback for c in self.callbacks):
+            return
+        others = {c.name for c in self.callbacks}
         if not callback.name_is_set:
             base, number = type(callback).__name__, 0
             callback.name = base

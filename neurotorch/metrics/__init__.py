@@ -1,6 +1,8 @@
 """Losses and scores."""
 
 from neurotorch.metrics import losses
+from neurotorch.metrics.base import BaseMetrics
+from neurotorch.metrics.classification import ClassificationMetrics
 from neurotorch.metrics.losses import NLLLoss, PVarianceLoss, RMSELoss, SMSEloss
 from neurotorch.metrics.pvar import (
     pvar_constant_mean,
@@ -11,11 +13,15 @@ from neurotorch.metrics.pvar import (
     pvar_report,
     skill,
 )
+from neurotorch.metrics.regression import RegressionMetrics
 
 __all__ = [
+    "BaseMetrics",
+    "ClassificationMetrics",
     "NLLLoss",
     "PVarianceLoss",
     "RMSELoss",
+    "RegressionMetrics",
     "SMSEloss",
     "losses",
     "pvar_constant_mean",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -32,10 +31,12 @@ class Trainer:
     Parameters
     ----------
     model : torch.nn.Module
-    predict_method : str
-        Method of the model that makes predictions from inputs; ``"get_prediction_trace"`` for time series.
+    predict_method : str, optional
+        Method of the model that makes predictions from inputs, ``"__call__"`` by default; ``"get_prediction_trace"``
+        for time series.
     criterion, optimizer
-        Deprecated: of the :class:`~neurotorch.BPTT` that is made when no learning algorithm is given.
+        Deprecated: of the :class:`~neurotorch.BPTT` that is made when no learning algorithm is given. Learning
+        algorithms without a criterion take this one.
     regularization : BaseCallback or iterable of them, optional
         Regularisers, see :class:`neurotorch.regularization.BaseRegularization`; they become callbacks.
     learning_algorithm : LearningAlgorithm, optional
@@ -44,14 +45,22 @@ class Trainer:
         Optimiser for the regularisers, handed to those that have none.
     metrics : iterable of callable, optional
         Each takes a data loader and returns a dict or a value; called without gradient, with the model in eval mode.
+        A dict in a dict, of values by output, gives one entry for each: ``train_mse_out``.
     callbacks : callback or iterable of callbacks, optional
-        The iterable stays as it is; a :class:`~neurotorch.TrainingHistory` is added when there is none.
+        The iterable stays as it is; a :class:`~neurotorch.TrainingHistory` is added when there is none. One that is
+        there twice is taken once.
     device : torch.device, optional
         Where batches go; by default the device of the model's parameters.
     verbose : bool
         Show a progress bar when standard error is a terminal and tqdm is installed.
-    n_epochs, lr, reg_lr, weight_decay, batch_size, exec_metrics_on_train, x_transform, y_transform
-        See NeuroTorch; transforms are applied to inputs and targets of every batch.
+    x_transform, y_transform : callable, optional
+        Applied to the inputs and targets of every batch; by default conversion to float32.
+    n_epochs : int
+        Of :meth:`train`, where that is not told.
+    exec_metrics_on_train : bool
+        Whether metrics run on the training data too.
+    lr, reg_lr, weight_decay, batch_size
+        Kept in ``self.kwargs``, without effect.
 
     Raises
     ------
@@ -59,6 +68,7 @@ class Trainer:
         The model has no such method, or a number is out of range.
     """
 
+    _predict_method = "__call__"
     _keywords = (
         "n_epochs",
         "lr",
@@ -74,7 +84,7 @@ class Trainer:
         self,
         model: torch.nn.Module,
         *,
-        predict_method: str = "__call__",
+        predict_method: str | None = None,
         criterion: Any = None,
         regularization: Any = None,
         optimizer: torch.optim.Optimizer | None = None,
@@ -88,6 +98,7 @@ class Trainer:
         y_transform: Callable[[Any], Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        predict_method = self._predict_method if predict_method is None else predict_method
         assert callable(getattr(model, predict_method, None)), (
             f"predict_method: {type(model).__name__} has no method {predict_method!r}"
         )
@@ -100,17 +111,18 @@ class Trainer:
         assert self.kwargs["batch_size"] > 0, f"batch_size: expected a positive number, got {self.kwargs['batch_size']}"
         self.model = model
         self.predict_method = predict_method
-        self.criterion = criterion
+        self.criterion = self._default_criterion() if criterion is None else criterion
         self.optimizer = optimizer
         self.regularization = regularization
         self.regularization_optimizer = regularization_optimizer
-        self.metrics = list(metrics or ())
+        self.metrics = self._default_metrics() if metrics is None else list(metrics)
         self.verbose = verbose
         self.x_transform = ToTensor() if x_transform is None else x_transform
-        self.y_transform = ToTensor() if y_transform is None else y_transform
+        self.y_transform = self._default_y_transform() if y_transform is None else y_transform
         self._device = None if device is None else torch.device(device)
         self._load_checkpoint_mode: LoadCheckpointMode | None = None
         self._force_overwrite = False
+        self._finished: int | None = None
         self.current_training_state = CurrentTrainingState.get_null_state()
         regularizers = _as_callbacks(regularization)
         if regularization_optimizer is not None:
@@ -119,13 +131,24 @@ class Trainer:
                     regularizer.optimizer = regularization_optimizer  # type: ignore[attr-defined]
         self.callbacks = CallbacksList([*_as_callbacks(callbacks), *regularizers])
         if learning_algorithm is not None:
-            if not any(callback is learning_algorithm for callback in self.callbacks):
-                self.callbacks.append(learning_algorithm)
+            self.callbacks.append(learning_algorithm)
         elif len(self.learning_algorithms) == 0:
-            self.callbacks.append(BPTT(optimizer=optimizer, criterion=criterion))
+            self.callbacks.append(self._default_algorithm())
         if len(self.training_histories) == 0:
             self.callbacks.append(TrainingHistory())
         self.sort_callbacks_()
+
+    def _default_criterion(self) -> Any:
+        return None
+
+    def _default_metrics(self) -> list[Callable[[Any], Any]]:
+        return []
+
+    def _default_y_transform(self) -> Callable[[Any], Any]:
+        return ToTensor()
+
+    def _default_algorithm(self) -> LearningAlgorithm:
+        return BPTT(optimizer=self.optimizer, criterion=self.criterion)
 
     def _warn_unknown(self, given: Iterable[str], function: Callable[..., Any], stacklevel: int) -> None:
         known = {*self._keywords, *inspect.signature(function).parameters} - {"self", "kwargs"}
@@ -223,7 +246,7 @@ class Trainer:
         val_dataloader: Any = None,
         n_iterations: int | None = None,
         *,
-        n_epochs: int = 1,
+        n_epochs: int | None = None,
         load_checkpoint_mode: LoadCheckpointMode | None = None,
         force_overwrite: bool = False,
         p_bar_position: int | None = None,
@@ -243,10 +266,12 @@ class Trainer:
         Parameters
         ----------
         train_dataloader, val_dataloader : iterable
-            Batches ``(x, y)``, ``(x, hidden states, y)`` or longer.
+            Batches ``(x, y)``, ``(x, hidden states, y)`` or longer. They are gone through in every epoch, so a
+            generator, which is used up by the first, is too short for a second.
         n_iterations : int, optional
-            Total number, those before a loaded checkpoint counted; None for no end.
-        n_epochs : int
+            Total number, those before a loaded checkpoint and of former calls counted; None for no end.
+        n_epochs : int, optional
+            By default that of the constructor, 1.
         load_checkpoint_mode : LoadCheckpointMode, optional
             Which checkpoint to start from; by default the last.
         force_overwrite : bool
@@ -259,11 +284,19 @@ class Trainer:
         Returns
         -------
         TrainingHistory
+
+        Raises
+        ------
+        ValueError
+            A loader has no batches, or something else than batches.
         """
         self._warn_unknown(kwargs, Trainer.train, stacklevel=4)
         self.kwargs.update(kwargs)
         self._load_checkpoint_mode = load_checkpoint_mode
         self._force_overwrite = force_overwrite
+        if self.state.stop_training_flag and self._finished == self.state.iteration:
+            self.update_state_(iteration=self._iteration() + 1)
+        n_epochs = int(self.kwargs["n_epochs"]) if n_epochs is None else n_epochs
         self.update_state_(n_iterations=n_iterations, n_epochs=n_epochs, stop_training_flag=False)
         self.update_objects_state_(train_dataloader=train_dataloader, val_dataloader=val_dataloader)
         self.sort_callbacks_()
@@ -296,6 +329,7 @@ class Trainer:
                 shown = dict(self.callbacks.on_pbar_update(self))
                 shown.update({name: self._shown(value) for name, value in self.state.itr_metrics.items()})
                 self.callbacks.on_iteration_end(self)  # type: ignore[attr-defined]
+                self._finished = self._iteration()
                 if bar is not None:
                     bar.set_postfix(shown, refresh=False)
                     bar.update()
@@ -376,7 +410,9 @@ class Trainer:
         for metric in self.metrics:
             value = metric(loader)
             name = getattr(metric, "__name__", type(metric).__name__)
-            results.update(value if isinstance(value, Mapping) else {name: value})
+            for key, entry in (value if isinstance(value, Mapping) else {name: value}).items():
+                by_output = entry.items() if isinstance(entry, Mapping) else None
+                results.update({key: entry} if by_output is None else {f"{key}_{out}": v for out, v in by_output})
         return results
 
     def _exec_epoch(self, loader: Any, is_train: bool) -> float:
@@ -386,9 +422,14 @@ class Trainer:
         for number, batch in enumerate(loader):
             self.update_state_(batch=number, batch_is_train=is_train)
             losses.append(self._exec_batch(batch, is_train))
+        if not losses:
+            name = "train_dataloader" if is_train else "val_dataloader"
+            used = ", which has been gone through and cannot be again; give a list or a DataLoader"
+            what = f"{type(loader).__name__}{used if isinstance(loader, Iterator) else ' without any'}"
+            raise ValueError(f"{name}: expected batches, got a {what}")
         # One synchronisation per epoch.
         values = [float(loss) for loss in losses]
-        self.update_state_(epoch_loss=sum(values) / len(values) if values else math.nan)
+        self.update_state_(epoch_loss=sum(values) / len(values))
         self.callbacks.on_epoch_end(self)  # type: ignore[attr-defined]
         assert self.state.epoch_loss is not None
         return self.state.epoch_loss

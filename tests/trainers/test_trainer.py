@@ -412,3 +412,95 @@ def test_teacher_forcing_falls_and_leaves_validation_alone():
     for bad in ({"start": 1.5}, {"end": -0.1}, {"n_iterations": 0}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             TeacherForcing(**bad)
+
+
+def test_number_of_epochs_may_be_given_to_the_constructor():
+    model, data = setting()
+    log = Log()
+    trainer = make_trainer(model, log, n_epochs=3)
+    trainer.train(DataLoader(data, batch_size=6), n_iterations=1)
+    assert (log.seen.count("on_epoch_begin"), trainer.state.n_epochs) == (3, 3)
+    log.seen.clear()
+    trainer.train(DataLoader(data, batch_size=6), n_iterations=2, n_epochs=1)
+    assert log.seen.count("on_epoch_begin") == 1
+
+
+class StopAt(BaseCallback):
+    def __init__(self, *iterations):
+        super().__init__()
+        self.iterations, self.seen = iterations, []
+
+    def on_iteration_end(self, trainer, **kwargs):
+        self.seen.append(trainer.state.iteration)
+        if trainer.state.iteration in self.iterations:
+            trainer.update_state_(stop_training_flag=True)
+
+
+def test_training_after_a_stop_goes_on_with_the_next_iteration(tmp_path):
+    model, data = setting()
+    stop = StopAt(1, 4)
+    trainer = make_trainer(model, stop)
+    for n_iterations in (4, 9, 9):
+        trainer.train(DataLoader(data, batch_size=6), n_iterations=n_iterations)
+    assert stop.seen == list(range(9))
+    assert len(trainer.training_history) == 9
+    # The same by a checkpoint, in a trainer that has trained and in a new one.
+    model, _ = setting()
+    resumed = StopAt(1)
+    trainer = make_trainer(model, resumed, CheckpointManager(tmp_path, metric="train_loss"))
+    for _ in range(2):
+        trainer.train(DataLoader(data, batch_size=6), n_iterations=3)
+    assert resumed.seen == [0, 1, 2]
+
+
+def test_training_after_an_error_repeats_the_iteration():
+    model, data = setting()
+
+    class Fail(StopAt):
+        def on_train_end(self, trainer, **kwargs):
+            if len(self.seen) == 1 and "failed" not in trainer.state.info:
+                trainer.update_info_state_(failed=True)
+                trainer.update_state_(stop_training_flag=True)
+                raise RuntimeError("on purpose")
+
+    fail = Fail()
+    trainer = make_trainer(model, fail)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        trainer.train(DataLoader(data, batch_size=6), n_iterations=3)
+    trainer.train(DataLoader(data, batch_size=6), n_iterations=3)
+    assert fail.seen == [0, 1, 2]
+
+
+def test_loaders_without_batches_raise():
+    model, data = setting()
+    batches = list(DataLoader(data, batch_size=3))
+    assert len(make_trainer(model).train(iter(batches), n_iterations=1)) == 1
+    for options in ({"n_iterations": 2}, {"n_iterations": 1, "n_epochs": 2}):
+        with pytest.raises(ValueError, match="train_dataloader: .* got a list_iterator, which has been gone through"):
+            make_trainer(model).train(iter(batches), **options)
+    with pytest.raises(ValueError, match="val_dataloader: expected batches, got a list without any"):
+        make_trainer(model).train(batches, [], n_iterations=1)
+
+
+def test_callback_given_twice_acts_once():
+    model, data = setting()
+    log = Log()
+    trainer = make_trainer(model, log, log)
+    trainer.train(DataLoader(data, batch_size=6), n_iterations=1)
+    assert log.seen.count("on_batch_begin") == 1
+    assert [c.name for c in trainer.callbacks].count("Log") == 1
+
+
+def test_metrics_by_output_stand_beside_each_other():
+    model, data = setting()
+    metric = lambda loader: {"mse": {"a": 1.0, "b": 2.0}}  # noqa: E731
+    history = make_trainer(model, metrics=[metric]).train(DataLoader(data, batch_size=6), n_iterations=1)
+    assert (history["train_mse_a"], history["train_mse_b"]) == ([1.0], [2.0])
+
+
+def test_the_null_state_is_that_of_a_new_trainer():
+    model, _ = setting()
+    null = TrainingState.get_null_state()
+    assert make_trainer(model).state == null
+    assert (null.iteration, null.stop_training_flag, null.itr_metrics, null.objects) == (None, False, {}, {})
+    assert TrainingState.get_null_state().objects is not null.objects

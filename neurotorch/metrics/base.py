@@ -1,0 +1,225 @@
+"""Metrics of a model on a data loader."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from neurotorch.transforms.base import move_to
+from neurotorch.utils import maybe_unpack_singleton_dict
+
+Predictions = Callable[..., tuple[Any, Any]]
+
+
+@contextlib.contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; every module has its mode of before afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def progress(batches: Iterable[Any], shown: bool, desc: str | None = None, position: int = 0) -> Iterable[Any]:
+    """The same batches, with a progress bar if it is to be shown and tqdm is installed."""
+    if not shown:
+        return batches
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return batches
+    return tqdm(batches, desc=desc, position=position)  # type: ignore[no-any-return]
+
+
+def predictions_of(
+    model: torch.nn.Module,
+    batches: Iterable[Any],
+    predict: Callable[..., Any],
+    pair: Callable[[Any, Any], tuple[torch.Tensor, torch.Tensor]],
+    device: torch.device | None,
+) -> tuple[Any, Any]:
+    """Targets and predictions over all batches, as arrays, or as dicts of them for several outputs.
+
+    Parameters
+    ----------
+    model : Module
+        Moved to `device` if one is given.
+    batches : iterable of (x, y) or (x, hidden states, y)
+    predict : callable
+        Gives a tensor, or a dict of tensors by output, from x on the device of the model.
+    pair : callable
+        Makes of the prediction and target of an output what is collected: ``(prediction, target)``.
+
+    Raises
+    ------
+    ValueError
+        A batch is no such tuple, there is none, or a target is missing.
+    """
+    if device is not None:
+        model.to(device)
+    at = next((p.device for p in model.parameters()), torch.device("cpu"))
+    collected: dict[str, tuple[list[Any], list[Any]]] = {}
+    with evaluating(model):
+        for batch in batches:
+            if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+                raise ValueError(f"dataloader: expected batches (x, y), got a {type(batch).__name__}")
+            hidden = {} if len(batch) == 2 else {"init_hidden_states": move_to(batch[1], at)}
+            outputs = maybe_unpack_singleton_dict(predict(move_to(_dense(batch[0]), at), **hidden))
+            y = maybe_unpack_singleton_dict(_dense(batch[-1]))
+            for name, prediction in outputs.items() if isinstance(outputs, Mapping) else (("", outputs),):
+                if isinstance(y, Mapping) and name not in y:
+                    raise ValueError(f"dataloader: expected a target for output {name!r}, got {sorted(y)}")
+                target = torch.as_tensor(y[name] if isinstance(y, Mapping) else y)
+                lists = collected.setdefault(name, ([], []))
+                for made, part in zip(lists, pair(prediction.cpu(), target.cpu()), strict=True):
+                    made.append(part.numpy())
+    if not collected:
+        raise ValueError("dataloader: expected batches, got none")
+    y_true = {name: np.concatenate(lists[1]) for name, lists in collected.items()}
+    y_pred = {name: np.concatenate(lists[0]) for name, lists in collected.items()}
+    return (y_true, y_pred) if len(y_true) > 1 else (next(iter(y_true.values())), next(iter(y_pred.values())))
+
+
+def _dense(x: Any) -> Any:
+    if isinstance(x, Mapping):
+        return {name: _dense(value) for name, value in x.items()}
+    return x.to_dense() if isinstance(x, torch.Tensor) and x.layout != torch.strided else x
+
+
+def score(predictions: Predictions) -> Callable[[Callable[[Any, Any], Any]], Callable[..., Any]]:
+    """Decorator: a function of two arrays as one of a model and a data loader too, and of dicts by output."""
+
+    def decorate(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+        def scored(
+            model: torch.nn.Module | None = None,
+            dataloader: Any = None,
+            y_true: Any = None,
+            y_pred: Any = None,
+            device: torch.device | None = None,
+            verbose: bool = False,
+            desc: str | None = None,
+            p_bar_position: int = 0,
+        ) -> Any:
+            assert (y_true is None) == (y_pred is None), "expected both y_true and y_pred, or neither, got one"
+            if y_true is None:
+                assert model is not None, "expected model and dataloader, or y_true and y_pred"
+                assert dataloader is not None, "expected model and dataloader, or y_true and y_pred"
+                y_true, y_pred = predictions(model, dataloader, device, verbose, desc, p_bar_position)
+            if isinstance(y_true, Mapping):
+                return {name: function(np.asarray(y_true[name]), np.asarray(y_pred[name])) for name in y_true}
+            return function(np.asarray(y_true), np.asarray(y_pred))
+
+        scored.__name__, scored.__qualname__ = function.__name__, function.__qualname__
+        scored.__doc__, scored.__module__ = function.__doc__, function.__module__
+        return scored
+
+    return decorate
+
+
+class BaseMetrics:
+    """Metrics of a model by name; called with a data loader it returns ``{name: value}``.
+
+    A call puts the model into eval mode and back into the mode it was in. Subclasses define
+    :meth:`get_all_metrics_names_to_func`.
+
+    Parameters
+    ----------
+    model : Module
+    metrics_names : str or list of str
+        Which ones, as a list or with blanks between them; ``"all"`` for each once.
+    device : torch.device, optional
+        Where the model is moved to first.
+
+    Raises
+    ------
+    ValueError
+        `metrics_names` is neither a string nor a list.
+    AssertionError
+        A name is unknown.
+    """
+
+    METRICS_NAMES_SEP: ClassVar[str] = " "
+
+    def __init__(self, model: Any, metrics_names: Any = "all", device: torch.device | None = None) -> None:
+        self.model = model
+        self.metrics_names = self._names(metrics_names)
+        self.device = device
+        known = self.get_all_metrics_names()
+        unknown = [name for name in self.metrics_names if name not in known]
+        assert not unknown, f"metrics_names: expected some of {', '.join(known)}, got {', '.join(unknown)}"
+
+    @classmethod
+    def _names(cls, names: Any) -> list[str]:
+        if isinstance(names, str):
+            return cls.get_unique_metrics_names() if names.lower() == "all" else names.split()
+        if isinstance(names, list):
+            return [name.strip() for name in names]
+        raise ValueError(f"metrics_names: expected a string or a list of strings, got {type(names).__name__}")
+
+    @staticmethod
+    def get_all_metrics_names_to_func() -> dict[str, Callable[..., Any]]:
+        """Functions by name; other names of one stand behind the first, with blanks between them.
+
+        They take the keywords ``model, dataloader, device, verbose, desc, p_bar_position``.
+        """
+        raise NotImplementedError("get_all_metrics_names_to_func is defined by subclasses")
+
+    @classmethod
+    def get_unwrap_all_metrics_names_to_func(cls) -> dict[str, Callable[..., Any]]:
+        """Functions by every name."""
+        named = cls.get_all_metrics_names_to_func()
+        return {name: function for names, function in named.items() for name in names.split(cls.METRICS_NAMES_SEP)}
+
+    @classmethod
+    def get_all_metrics_names(cls) -> list[str]:
+        """Every name."""
+        return list(cls.get_unwrap_all_metrics_names_to_func())
+
+    @classmethod
+    def get_unique_metrics_names(cls) -> list[str]:
+        """The first name of each function."""
+        return [names.split(cls.METRICS_NAMES_SEP)[0] for names in cls.get_all_metrics_names_to_func()]
+
+    @property
+    def metrics_functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions of this object by name."""
+        functions = self.get_unwrap_all_metrics_names_to_func()
+        return {name: functions[name] for name in self.metrics_names}
+
+    def _arguments(self, data_loader: Any, verbose: bool) -> dict[str, Any]:
+        """What every function gets; subclasses may run the model once for all of them here."""
+        return {"model": self.model, "dataloader": data_loader}
+
+    def __call__(self, data_loader: Any, verbose: bool | int = False) -> dict[str, Any]:
+        """Compute the metrics.
+
+        Parameters
+        ----------
+        data_loader : iterable
+            Batches ``(x, y)``.
+        verbose : bool or int
+            1 shows progress over metrics, 2 over batches too.
+
+        Returns
+        -------
+        dict
+            Value by name, or dict of values by output where a model has several.
+        """
+        verbose = int(verbose)
+        assert verbose in (0, 1, 2), f"verbose: expected 0, 1 or 2, got {verbose}"
+        found = {}
+        with evaluating(self.model):
+            arguments = self._arguments(data_loader, verbose == 2)
+            shown = progress(list(self.metrics_functions.items()), verbose > 0, desc="metrics")
+            for number, (name, function) in enumerate(shown):
+                bar = {"verbose": verbose == 2, "desc": name, "p_bar_position": number + 1}
+                found[name] = function(**arguments, device=self.device, **bar)
+        return found
