@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from neurotorch.learning_algorithms import BPTT, TBPTT, LearningAlgorithm
+from neurotorch.learning_algorithms import BPTT, TBPTT, Eprop, LearningAlgorithm
 
 if TYPE_CHECKING:
     from neurotorch.fitting.settings import FitSettings
@@ -65,5 +65,24 @@ def _tbptt(task: Task) -> LearningAlgorithm:
     return TBPTT(**task.gradient_arguments())
 
 
+def _eprop(task: Task) -> LearningAlgorithm:
+    """E-prop along the closed loop, whose feedback carries no gradient: one step per run."""
+    recipe, total = task.settings.recipe, task.settings.iterations
+    return Eprop(
+        eligibility="published",
+        feedback="symmetric",
+        update="sequence",
+        criterion=task.criterion,
+        params_lr=recipe.learning_rate,
+        output_params_lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        grad_norm_clip_value=recipe.clip,
+        seed=task.settings.seed,
+        lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda k: 0.5 * (1.0 + math.cos(math.pi * k / total))
+        ),
+    )
+
+
 # By name; each makes the rule of a task.
-LEARNING: dict[str, Callable[[Task], LearningAlgorithm]] = {"bptt": _bptt, "tbptt": _tbptt}
+LEARNING: dict[str, Callable[[Task], LearningAlgorithm]] = {"bptt": _bptt, "tbptt": _tbptt, "eprop": _eprop}
