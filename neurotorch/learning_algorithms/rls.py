@@ -37,24 +37,14 @@ class RLS(TBPTT):
     ``-h k e^T`` and ``P`` by ``-h k k^T``. Applied at every step to the recurrent weights of a network that runs on its
     own outputs, this is FORCE learning.
 
-    ========== ==================== ============================== ====================================
-    strategy   phi, gain            gradient                       P becomes
-    ========== ==================== ============================== ====================================
-    inputs     mean of the inputs,  ``h k e^T``                    ``Lambda P - h kappa k k^T``
-               ``h = 1 / (Lambda +
-               kappa phi^T k)``
-    outputs    mean prediction,     ``h k e^T``                    ``Lambda P - h kappa k k^T``
-               ``h = 1 / (1 + phi^T
-               k)``
-    grad       as inputs            ``h P`` times that of the      as inputs
-                                    mean squared error
-    jacobian   psi, derivative of   ``K^T e``                      ``Lambda P - kappa K K^T``
-               the mean prediction;
-               ``K = P psi``
-    scaled_    as jacobian,         ``(K h)^T e``                  ``Lambda P - kappa K h K^T``
-    jacobian   ``h = pinv(Lambda +
-               kappa psi^T K)``
-    ========== ==================== ============================== ====================================
+    * ``"inputs"``: phi is the mean input, ``h = 1 / (Lambda + kappa phi^T k)``, gradient ``h k e^T``, and P becomes
+      ``Lambda P - h kappa k k^T``.
+    * ``"outputs"``: phi is the mean prediction and ``h = 1 / (1 + phi^T k)``, the rest as before.
+    * ``"grad"``: as ``"inputs"``, but the gradient is ``h P`` times that of the mean squared error.
+    * ``"jacobian"``: psi is the derivative of the mean prediction and ``K = P psi``; gradient ``K^T e``, and P becomes
+      ``Lambda P - kappa K K^T``.
+    * ``"scaled_jacobian"``: the same with ``H = pinv(Lambda + kappa psi^T K)``; gradient ``(K H)^T e``, and P becomes
+      ``Lambda P - kappa K H K^T``.
 
     Means are over samples and steps of a window. Weights under Dale's law are changed as effective weights and then
     projected: those of the wrong sign become 0 (and may leave it again); their signs are not trained.
@@ -75,9 +65,9 @@ class RLS(TBPTT):
     delta : float
         P starts as delta times the identity: ``1 / delta`` is the weight of a ridge penalty on the change of weights.
     Lambda : float
-        As in the table, in (0, 1]. Below 1 it makes P decay, as in NeuroTorch.
+        As above, in (0, 1]. Below 1 it makes P decay, as in NeuroTorch.
     kappa : float
-        As in the table.
+        As above.
     forgetting : float
         In (0, 1]; below 1 errors of the past are forgotten, ``P = (P - h k k^T) / forgetting`` with
         ``h = 1 / (forgetting + phi^T k)``, in place of `Lambda` and `kappa`. Strategies "inputs" and "outputs".
