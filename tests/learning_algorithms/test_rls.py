@@ -7,6 +7,7 @@ from helpers import GOLDEN
 from training_runs import load, optimizer_arguments, run_again
 
 from neurotorch import RLS, CheckpointManager, LILayer, Linear, SequentialRNN, Trainer
+from neurotorch.datasets import simulate_three_regions
 from neurotorch.functional import RlsRule, rls_update_
 from neurotorch.learning_algorithms.bptt import NonFiniteError
 from neurotorch.modules.layers import WilsonCowanCURBDLayer
@@ -255,6 +256,54 @@ def test_force_reproduces_the_rates_of_another_network():
     fit(model, [(x, y)], force(layer), n_iterations=30)
     assert pvar(model, x, y) > 0.99
     assert torch.equal(layer.forward_weights, forward)
+
+
+def three_regions(seed):
+    """The simulated regions, and a network that gets weak noise, filtered over 0.1 s."""
+    activity = torch.tensor(simulate_three_regions(seed=seed).activity, dtype=torch.float32)
+    steps, n = activity.shape
+    white = 0.01 * torch.randn(steps, n, generator=torch.Generator().manual_seed(seed))
+    noise = torch.zeros(steps, n)
+    for t in range(1, steps):
+        noise[t] = 0.9 * noise[t - 1] + 0.1**0.5 * white[t]
+    torch.manual_seed(seed)
+    layer = WilsonCowanCURBDLayer(
+        n,
+        n,
+        dt=0.01,
+        tau=0.1,
+        activation="tanh",
+        use_recurrent_connection=True,
+        forward_weights=torch.eye(n),
+        hh_init="given",
+        h0=(torch.atanh(activity[:1].clamp(-0.999, 0.999)),),
+    )
+    return SequentialRNN([layer], hh_memory_size=1).build(), layer, noise.unsqueeze(0), activity.unsqueeze(0)
+
+
+def test_regions_are_simulated_as_published():
+    found = simulate_three_regions(20, duration=2.0, lead_in=0.5, seed=1)
+    assert found.activity.shape == (251, 60)
+    assert list(found.regions) == ["A", "B", "C"]
+    for columns in found.regions.values():
+        assert np.abs(found.activity[:, columns]).max() == pytest.approx(1.0)
+    between = found.weights[found.regions["A"], found.regions["B"]]
+    assert np.count_nonzero(between) == 1
+    assert between.max() == 0.02
+    again = simulate_three_regions(20, duration=2.0, lead_in=0.5, seed=1)
+    np.testing.assert_array_equal(found.activity, again.activity)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_force_reproduces_three_regions(seed):
+    model, layer, x, y = three_regions(seed)
+    algorithm = force(layer)
+    for _ in range(8):
+        fit(model, [(x, y)], algorithm, n_iterations=5)
+        if pvar(model, x, y) > 0.99:
+            return
+    pytest.fail(f"pVar {pvar(model, x, y):.4f} after 40 passes")
 
 
 def test_force_equals_steps_written_out():
