@@ -58,7 +58,6 @@ struct LayerBackward {
   Activation activation = Activation::identity;
   int64_t batch = 0, steps = 0, neurons = 0;
   const T* recurrent_transposed = nullptr;  // R^T [neurons, recurrent_stride], padded with zeros
-  const T* recurrent = nullptr;             // R itself [neurons, recurrent_stride], for compact surrogates
   int64_t recurrent_stride = 0;
   const T* constants = nullptr;
   const T* initial[kMaxStates] = {};

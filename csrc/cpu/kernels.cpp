@@ -50,9 +50,8 @@ static void presynaptic(int64_t model, int64_t surrogate, int64_t n, const T* co
 
 template <class T>
 static constexpr Kernels<T> kernels_of() {
-  return {&layer_forward<T>, &layer_backward<T>, &network_forward<T>, &network_backward<T>,
-          &online_run<T>,    &presynaptic<T>,    &count_nonzero<T>,   &compress<T>,
-          &gather<T>,        &scatter_outer<T>,  &rls_update<T>};
+  return {&layer_forward<T>, &layer_backward<T>, &network_forward<T>, &network_backward<T>, &online_run<T>,
+          &presynaptic<T>,   &compress<T>,       &gather<T>,          &scatter_outer<T>,    &rls_update<T>};
 }
 
 #define NT_STRING_(x) #x

@@ -29,8 +29,6 @@ struct Kernels {
   void (*presynaptic_row)(int64_t model, int64_t surrogate, int64_t n, const T* constants, const T* const* saved,
                           T* out);
 
-  // Number of entries that are not zero.
-  int64_t (*count_nonzero)(int64_t n, const T* values);
   // Indices and values of the entries of `row` that are not zero, ascending. Both outputs hold n entries.
   int64_t (*compress)(int64_t n, const T* row, int32_t* index, T* value);
   // out[0, n) = sum of value[i] * weight[index[i], :] in the given order; n is a multiple of the vector padding.

@@ -6,11 +6,10 @@ import math
 import time
 from typing import Any
 
-from neurotorch.callbacks.base_callback import BaseCallback
-from neurotorch.callbacks.early_stopping import required_metric
+from neurotorch.callbacks.early_stopping import MetricThreshold
 
 
-class ConvergenceTimeGetter(BaseCallback):
+class ConvergenceTimeGetter(MetricThreshold):
     """Notes when a metric passes a threshold for the first time, and has all checkpoint managers save then.
 
     Parameters
@@ -38,11 +37,7 @@ class ConvergenceTimeGetter(BaseCallback):
     """
 
     def __init__(self, *, metric: str, threshold: float, minimize_metric: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._warn_unknown(self.kwargs)
-        self.metric = metric
-        self.threshold = threshold
-        self.minimize_metric = minimize_metric
+        super().__init__(metric=metric, threshold=threshold, minimize_metric=minimize_metric, **kwargs)
         self.threshold_met = False
         self.time_convergence = math.inf
         self.itr_convergence = math.inf
@@ -63,8 +58,7 @@ class ConvergenceTimeGetter(BaseCallback):
 
     def on_iteration_end(self, trainer: Any, **kwargs: Any) -> None:
         """Compare the metric with the threshold."""
-        value = required_metric(trainer.current_training_state.itr_metrics, self.metric)
-        passed = value < self.threshold if self.minimize_metric else value > self.threshold
+        passed = self.passed(trainer)
         if passed and not self.threshold_met:
             self.threshold_met = True
             self.save_on(trainer)
@@ -100,7 +94,7 @@ class ConvergenceTimeGetter(BaseCallback):
     def extra_repr(self) -> str:
         """Condition and times."""
         return (
-            f"{self.metric} {'<' if self.minimize_metric else '>'} {self.threshold}, "
+            f"{super().extra_repr()}, "
             f"time_convergence={self.time_convergence} s, itr_convergence={self.itr_convergence}, "
             f"training_time={self.training_time} s"
         )

@@ -82,7 +82,37 @@ class EarlyStopping(BaseCallback):
         return f"metric={self.metric}, patience={self.patience}, tol={self.tol}"
 
 
-class EarlyStoppingThreshold(BaseCallback):
+class MetricThreshold(BaseCallback):
+    """Compares a metric with a threshold at the end of every iteration; subclasses say what follows.
+
+    Parameters
+    ----------
+    metric : str
+    threshold : float
+    minimize_metric : bool
+        True for below, False for above.
+    **kwargs
+        See :class:`BaseCallback`.
+    """
+
+    def __init__(self, *, metric: str, threshold: float, minimize_metric: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._warn_unknown(self.kwargs)
+        self.metric = metric
+        self.threshold = threshold
+        self.minimize_metric = minimize_metric
+
+    def passed(self, trainer: Any) -> bool:
+        """Whether the metric of the iteration is beyond the threshold; KeyError where there is no such metric."""
+        value = required_metric(trainer.current_training_state.itr_metrics, self.metric)
+        return bool(value < self.threshold if self.minimize_metric else value > self.threshold)
+
+    def extra_repr(self) -> str:
+        """The condition."""
+        return f"{self.metric} {'<' if self.minimize_metric else '>'} {self.threshold}"
+
+
+class EarlyStoppingThreshold(MetricThreshold):
     """Ends training when a metric is below a threshold, or above one.
 
     Parameters
@@ -100,22 +130,10 @@ class EarlyStoppingThreshold(BaseCallback):
         While training: there is no such metric.
     """
 
-    def __init__(self, *, metric: str, threshold: float, minimize_metric: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._warn_unknown(self.kwargs)
-        self.metric = metric
-        self.threshold = threshold
-        self.minimize_metric = minimize_metric
-
     def on_iteration_end(self, trainer: Any, **kwargs: Any) -> None:
         """Compare the metric with the threshold."""
-        value = required_metric(trainer.current_training_state.itr_metrics, self.metric)
-        if value < self.threshold if self.minimize_metric else value > self.threshold:
+        if self.passed(trainer):
             trainer.update_state_(stop_training_flag=True)
-
-    def extra_repr(self) -> str:
-        """The condition."""
-        return f"{self.metric} {'<' if self.minimize_metric else '>'} {self.threshold}"
 
 
 class EarlyStoppingOnTimeLimit(BaseCallback):

@@ -34,22 +34,26 @@ class Task:
     criterion: Callable[[Tensor, Tensor], Tensor]
     settings: FitSettings
 
+    def cosine(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        """Learning rates that fall to 0 along half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
+        total = self.settings.iterations
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 * (1.0 + math.cos(math.pi * k / total)))
+
     def gradient_arguments(self, rate: float = 1.0) -> dict[str, Any]:
-        """Arguments of rules by gradients: AdamW along half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983).
+        """Arguments of rules by gradients: AdamW along half a cosine.
 
         Parameters
         ----------
         rate : float
             Times the learning rate of the model's recipe.
         """
-        recipe, total = self.settings.recipe, self.settings.iterations
+        recipe = self.settings.recipe
         first = rate * recipe.learning_rate
         optimizer = torch.optim.AdamW(self.parameters, lr=first, weight_decay=recipe.weight_decay, fused=True)
-        cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 * (1.0 + math.cos(math.pi * k / total)))
         return {
             "params": self.parameters,
             "optimizer": optimizer,
-            "lr_scheduler": cosine,
+            "lr_scheduler": self.cosine(optimizer),
             "criterion": self.criterion,
             "grad_norm_clip_value": recipe.clip,
         }
@@ -67,7 +71,7 @@ def _tbptt(task: Task) -> LearningAlgorithm:
 
 def _eprop(task: Task) -> LearningAlgorithm:
     """E-prop along the closed loop, whose feedback carries no gradient: one step per run."""
-    recipe, total = task.settings.recipe, task.settings.iterations
+    recipe = task.settings.recipe
     return Eprop(
         eligibility="published",
         feedback="symmetric",
@@ -78,9 +82,7 @@ def _eprop(task: Task) -> LearningAlgorithm:
         weight_decay=recipe.weight_decay,
         grad_norm_clip_value=recipe.clip,
         seed=task.settings.seed,
-        lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda k: 0.5 * (1.0 + math.cos(math.pi * k / total))
-        ),
+        lr_scheduler=task.cosine,
     )
 
 

@@ -149,6 +149,15 @@ def activation_number(layer: LearnedLayer) -> int:
     return ACTIVATIONS[layer.call.activation]
 
 
+def entering(value: Tensor | None, params: Sequence[Parameter]) -> list[Parameter]:
+    """Parameters that a differentiable value is a function of."""
+    if value is None or not value.requires_grad or not params:
+        return []
+    with torch.enable_grad():
+        grads = torch.autograd.grad(value.sum(), list(params), retain_graph=True, allow_unused=True)
+    return [p for p, grad in zip(params, grads) if grad is not None]
+
+
 def add_gradients(params: Sequence[Parameter], found: Sequence[Tensor | None]) -> None:
     """Add to the gradients of parameters."""
     for p, grad in zip(params, found):

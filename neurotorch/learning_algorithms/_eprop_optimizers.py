@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from neurotorch.learning_algorithms._eprop_network import LearnedLayer, LearnedNetwork
+from neurotorch.learning_algorithms._eprop_network import LearnedLayer, LearnedNetwork, entering
 
 SGD, ADAMW = 1, 2
 
@@ -52,7 +52,7 @@ def fused_reason(rule: Any, net: LearnedNetwork) -> str | None:
 
 
 def _reads_plainly(
-    matrix: Tensor | None, weight: Parameter | None, sign: Parameter | None, mask: Parameter | None
+    matrix: Tensor | None, weight: Parameter | None, sign: Parameter | None, mask: Tensor | None
 ) -> bool:
     """Whether a matrix is what the driver makes of stored weights: their values, or squares with signs, masked."""
     if matrix is None or weight is None:
@@ -67,7 +67,7 @@ def _layer_reason(layer: LearnedLayer, seen: set[int]) -> str | None:
         return None
     own, call = layer.layer, layer.call
     if not (
-        _reads_plainly(call.weight, own._forward_weights, own._forward_sign, None)
+        _reads_plainly(call.weight, own._forward_weights, own._forward_sign, own.forward_mask)
         and _reads_plainly(call.recurrent_weight, own._recurrent_weights, own._recurrent_sign, own.rec_mask)
     ):
         return f"{type(own).__name__} transforms its weights"
@@ -86,7 +86,7 @@ def _layer_reason(layer: LearnedLayer, seen: set[int]) -> str | None:
         if (id(weight) in learned) != (id(sign) in learned):
             return "it learns weights or signs alone"
     rest = [p for p in layer.learned if id(p) not in known]
-    if any(_constants_of(layer, p) is None or map_of(layer, p) is None for p in rest):
+    if not _makes_a_constant_each(layer, rest) or any(map_of(layer, p) is None for p in rest):
         return "its constants are functions of parameters that the driver does not know"
     if any(p.dtype != layer.call.weight.dtype for p in layer.learned):  # type: ignore[union-attr]
         return "its parameters differ in dtype"
@@ -113,24 +113,15 @@ def map_of(layer: LearnedLayer, p: Parameter) -> tuple[int, float] | None:
     return (0, 1.0) if direct else None
 
 
-def _constants_of(layer: LearnedLayer, p: Parameter) -> Tensor | None:
-    """The one constant of the operator that this parameter alone makes; None where there is no such one."""
-    learned = {id(q) for q in layer.learned}
-    found = []
+def _makes_a_constant_each(layer: LearnedLayer, params: list[Parameter]) -> bool:
+    """Whether each of these parameters makes one constant of the operator, and alone."""
+    made: list[Parameter] = []
     for constant in layer.constants:
-        if not constant.requires_grad:
-            continue
-        with torch.enable_grad():
-            used = torch.autograd.grad(constant.sum(), layer.learned, retain_graph=True, allow_unused=True)
-        names = [q for q, grad in zip(layer.learned, used) if grad is not None and id(q) in learned]
-        if any(q is p for q in names):
-            found.append((constant, len(names)))
-    weights = [w for w in (layer.call.weight, layer.call.recurrent_weight) if w is not None and w.requires_grad]
-    with torch.enable_grad():
-        in_weights = any(
-            torch.autograd.grad(w.sum(), p, retain_graph=True, allow_unused=True)[0] is not None for w in weights
-        )
-    return found[0][0] if len(found) == 1 and found[0][1] == 1 and not in_weights else None
+        used = entering(constant, params)
+        if len(used) > 1:
+            return False
+        made += used
+    return len(made) == len(params) == len({id(p) for p in made})
 
 
 class FusedOptimizer:

@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from neurotorch.functional import ACTIVATIONS, SURROGATES
 from neurotorch.learning_algorithms._eprop_errors import Errors
 from neurotorch.learning_algorithms._eprop_feedback import Signal, adaptive_rows
-from neurotorch.learning_algorithms._eprop_network import LINEAR_READOUTS, LearnedLayer, LearnedNetwork
+from neurotorch.learning_algorithms._eprop_network import LINEAR_READOUTS, LearnedLayer, LearnedNetwork, entering
 from neurotorch.learning_algorithms._eprop_optimizers import FusedOptimizer, fused_reason, map_of
 from neurotorch.modules._engine import Schedule, State
 
@@ -37,15 +37,6 @@ class Target(NamedTuple):
     params: list[Parameter]
     signal: int
     sign_signal: int
-
-
-def _entering(value: Tensor | None, params: list[Parameter]) -> list[Parameter]:
-    """Parameters that a differentiable value is a function of."""
-    if value is None or not value.requires_grad:
-        return []
-    with torch.enable_grad():
-        grads = torch.autograd.grad(value.sum(), params, retain_graph=True, allow_unused=True)
-    return [p for p, grad in zip(params, grads) if grad is not None]
 
 
 class Program:
@@ -178,9 +169,9 @@ class OnlineProgram:
                 *((CONSTANT, c, value) for c, value in enumerate(layer.constants) if layer.model.learns(c)),
             ]
             for source, c, entry in entries:
-                entering = _entering(entry, rest)
-                if entering:
-                    found.append(Target(at, source, c, entering, signal, signal))
+                reached = entering(entry, rest)
+                if reached:
+                    found.append(Target(at, source, c, reached, signal, signal))
         return found
 
     def _merge_signs(self, targets: list[Target]) -> list[Target]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch.nn import Parameter
 
 from neurotorch.learning_algorithms._eprop_errors import Errors
 from neurotorch.learning_algorithms.bptt import BPTT
-from neurotorch.modules._engine import Network, Result, Schedule, State, _call, _stack_states, fed_back
+from neurotorch.modules._engine import Network, Result, Schedule, State, call_layer, run_steps
 from neurotorch.modules.layers.classical import LinearJtoI
 
 HOOKS = (
@@ -75,39 +74,18 @@ class StepRun:
     def run(self, x: list[Tensor], states: list[State]) -> Result:
         """Run, learn, and return outputs and hidden states."""
         network, schedule = self.network, self.schedule
-        current: list[Any] = list(states)
-        n_inputs, n_hidden = len(network.inputs), len(network.hidden)
-        kept: list[deque[Any]] = [deque(maxlen=schedule.keep_hidden) for _ in network.layers]
-        kept_outs: list[deque[Tensor]] = [deque(maxlen=schedule.keep_outputs) for _ in network.outputs]
-        given = [x_k.unbind(1) for x_k in x]
-        outs: list[Tensor] = []
 
-        def step(k: int, x_t: Tensor, extra: dict[str, Any]) -> Tensor:
+        def call(k: int, x_t: Tensor, state: Any, extra: dict[str, Any]) -> tuple[Tensor, Any]:
             with torch.enable_grad():
-                out, state = _call(network.layers[k], network.stateful[k], x_t, current[k], extra)
-            current[k] = _detached(state)
-            kept[k].append(current[k])
+                out, state = call_layer(network.layers[k], network.stateful[k], x_t, state, extra)
             self._learn(k, out, extra["t"])
-            return out.detach()
+            return out.detach(), _detached(state)
 
-        for t in range(schedule.total):
-            extra: dict[str, Any] = {"t": t}
-            if t < schedule.given:
-                now = [x_k[t] for x_k in given]
-            else:
-                extra |= {"forecasting": True, "tau": t - schedule.given}
-                now = fed_back(outs, given, schedule, t)
-            if n_inputs:
-                merged = torch.cat([step(k, x_t, extra) for k, x_t in enumerate(now)], dim=1)
-                for k in range(n_hidden):
-                    merged = step(n_inputs + k, merged, extra)
-                now = [merged] * len(network.outputs)
-            outs = [step(n_inputs + n_hidden + k, x_t, extra) for k, x_t in enumerate(now)]
-            for memory, out in zip(kept_outs, outs):
-                memory.append(out)
+        def update(t: int) -> None:
             if t >= self.errors.first and ((t + 1) % self.every == 0 or t + 1 == schedule.total):
                 self.rule._make_optim_step()
-        return [torch.stack(list(memory), dim=1) for memory in kept_outs], [_stack_states(memory) for memory in kept]
+
+        return run_steps(network, x, states, schedule, call=call, after=update)
 
     def _learn(self, k: int, out: Tensor, t: int) -> None:
         """Hand an output, which still has its graph, to the rule."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from neurotorch.learning_algorithms.learning_algorithm import LearningAlgorithm
+from neurotorch.learning_algorithms.learning_algorithm import LearningAlgorithm, merged_parameters, modules_of
 
 Criterion = Callable[[Any, Any], Tensor]
 
@@ -87,12 +87,8 @@ class BPTT(LearningAlgorithm):
         self._warn_unknown(self.kwargs)
         if not grad_norm_clip_value > 0:
             raise ValueError(f"grad_norm_clip_value: expected a positive number, got {grad_norm_clip_value}")
-        modules = [layers] if isinstance(layers, torch.nn.Module) else list(layers or ())
-        known = {id(p) for p in self.params}
-        for module in modules:
-            self.params += [p for p in module.parameters() if id(p) not in known]
-            known |= {id(p) for p in module.parameters()}
-        self.layers = modules
+        self.layers = modules_of(layers)
+        self.params = merged_parameters(self.params, self.layers)
         if isinstance(lr_scheduler, LRScheduler):
             optimizer = lr_scheduler.optimizer if optimizer is None else optimizer
             if lr_scheduler.optimizer is not optimizer:

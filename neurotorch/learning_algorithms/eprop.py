@@ -25,14 +25,11 @@ from neurotorch.learning_algorithms._eprop_network import LearnedNetwork, add_gr
 from neurotorch.learning_algorithms._eprop_offline import run_offline
 from neurotorch.learning_algorithms._eprop_online import run_online
 from neurotorch.learning_algorithms._eprop_steps import EpropSteps, StepRun
+from neurotorch.learning_algorithms.learning_algorithm import merged_parameters, modules_of
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules.base import SizedModule
 
 _MSE = torch.nn.MSELoss()
-
-
-def _modules(given: torch.nn.Module | Iterable[torch.nn.Module] | None) -> list[torch.nn.Module]:
-    return [given] if isinstance(given, torch.nn.Module) else list(given or ())
 
 
 def _choice(argument: str, value: str, among: tuple[str, ...]) -> str:
@@ -235,8 +232,8 @@ class Eprop(EpropSteps):
         self.nan, self.posinf, self.neginf = nan, posinf, neginf
         self.raise_non_finite_errors = raise_non_finite_errors
         self.eval_criterion = criterion if eval_criterion is None else eval_criterion
-        self.layers = _modules(layers)
-        self.output_layers = _modules(output_layers)
+        self.layers = modules_of(layers)
+        self.output_layers = modules_of(output_layers)
         self.output_params: list[Parameter] = list(output_params or ())
         self.feedback_weights: dict[str, list[Tensor]] | None = None
         self.engine = ""
@@ -273,9 +270,9 @@ class Eprop(EpropSteps):
         if self.optimizer is None:
             chosen = self.layers or hidden
             if not self.params or self.layers:
-                self.params = _merged(self.params, chosen)
+                self.params = merged_parameters(self.params, chosen)
             if not self.output_params or self.output_layers:
-                self.output_params = _merged(self.output_params, self.output_layers or outputs)
+                self.output_params = merged_parameters(self.output_params, self.output_layers or outputs)
             self.optimizer = self.create_default_optimizer()
         else:
             groups = [list(group["params"]) for group in self.optimizer.param_groups]
@@ -499,11 +496,6 @@ class Eprop(EpropSteps):
             f"{super().extra_repr()}, eligibility={self.eligibility!r}, feedback={self.feedback!r}, "
             f"update={self.update!r}"
         )
-
-
-def _merged(params: list[Parameter], layers: Iterable[torch.nn.Module]) -> list[Parameter]:
-    known = {id(p) for p in params}
-    return params + [p for layer in layers for p in layer.parameters() if id(p) not in known]
 
 
 def _repeated(y: Any, pred: Any) -> Any:

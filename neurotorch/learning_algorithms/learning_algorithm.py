@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.callbacks.base_callback import BaseCallback
+
+
+def modules_of(given: torch.nn.Module | Iterable[torch.nn.Module] | None) -> list[torch.nn.Module]:
+    """One module or several as a list; None for none."""
+    return [given] if isinstance(given, torch.nn.Module) else list(given or ())
+
+
+def merged_parameters(params: Iterable[Parameter], modules: Iterable[torch.nn.Module]) -> list[Parameter]:
+    """The parameters, and behind them those of the modules that are not among them."""
+    merged = list(params)
+    known = {id(p) for p in merged}
+    for module in modules:
+        own = [p for p in module.parameters() if id(p) not in known]
+        merged += own
+        known |= {id(p) for p in own}
+    return merged
 
 
 class LearningAlgorithm(BaseCallback):

@@ -182,11 +182,13 @@ class RLS(TBPTT):
                     ("recurrent_sign", layer.get_recurrent_weights_parameter()),
                 ):
                     self._constrained[id(weights)] = _Constrained(layer, sign)
-        if any(id(p) in self._constrained for p in self.params) and not self._is_plain:
+        if not any(id(p) in self._constrained for p in self.params):
+            return
+        if not self._is_plain:
             raise ValueError(
                 f"optimizer: weights under Dale's law need SGD without momentum and weight decay, got {self.optimizer}"
             )
-        if any(id(p) in self._constrained for p in self.params) and self.strategy not in ("inputs", "outputs"):
+        if self.strategy not in ("inputs", "outputs"):
             raise ValueError(f"strategy: weights under Dale's law need inputs or outputs, got {self.strategy}")
 
     @property

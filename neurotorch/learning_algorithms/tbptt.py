@@ -13,6 +13,7 @@ from torch.nn import Parameter
 
 from neurotorch.learning_algorithms._windows import Targets, WindowSteps, repeated, time_steps, whole_steps, windows
 from neurotorch.learning_algorithms.bptt import BPTT
+from neurotorch.learning_algorithms.learning_algorithm import modules_of
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules._pieces import PiecewiseRun
 
@@ -106,8 +107,7 @@ class TBPTT(BPTT):
                 f"backward_time_steps: expected at most the {optim_time_steps} optim_time_steps, "
                 f"got {backward_time_steps}"
             )
-        given = [output_layers] if isinstance(output_layers, torch.nn.Module) else output_layers
-        self.output_layers = None if given is None else list(given)
+        self.output_layers = None if output_layers is None else modules_of(output_layers)
         self.alpha = alpha
         self.nan, self.posinf, self.neginf = nan, posinf, neginf
         self.use_hooks = use_hooks

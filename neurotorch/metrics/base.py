@@ -148,6 +148,8 @@ class BaseMetrics:
 
     METRICS_NAMES_SEP: ClassVar[str] = " "
 
+    compute_y_true_y_pred: ClassVar[Predictions | None] = None
+
     def __init__(self, model: Any, metrics_names: Any = "all", device: torch.device | None = None) -> None:
         self.model = model
         self.metrics_names = self._names(metrics_names)
@@ -195,8 +197,11 @@ class BaseMetrics:
         return {name: functions[name] for name in self.metrics_names}
 
     def _arguments(self, data_loader: Any, verbose: bool) -> dict[str, Any]:
-        """What every function gets; subclasses may run the model once for all of them here."""
-        return {"model": self.model, "dataloader": data_loader}
+        """What every function gets: model and data loader, or what the model, run once for all of them, gave."""
+        if self.compute_y_true_y_pred is None:
+            return {"model": self.model, "dataloader": data_loader}
+        y_true, y_pred = self.compute_y_true_y_pred(self.model, data_loader, self.device, verbose, "predictions", 1)
+        return {"y_true": y_true, "y_pred": y_pred}
 
     def __call__(self, data_loader: Any, verbose: bool | int = False) -> dict[str, Any]:
         """Compute the metrics.

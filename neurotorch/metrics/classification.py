@@ -99,10 +99,6 @@ class ClassificationMetrics(BaseMetrics):
             "f1": ClassificationMetrics.f1,
         }
 
-    def _arguments(self, data_loader: Any, verbose: bool) -> dict[str, Any]:
-        y_true, y_pred = self.compute_y_true_y_pred(self.model, data_loader, self.device, verbose, "predictions", 1)
-        return {"y_true": y_true, "y_pred": y_pred}
-
     @staticmethod
     @score(_predictions)
     def accuracy(y_true: Array, y_pred: Array) -> float:

@@ -68,10 +68,6 @@ class RegressionMetrics(BaseMetrics):
             "p_var": RegressionMetrics.p_var,
         }
 
-    def _arguments(self, data_loader: Any, verbose: bool) -> dict[str, Any]:
-        y_true, y_pred = self.compute_y_true_y_pred(self.model, data_loader, self.device, verbose, "predictions", 1)
-        return {"y_true": y_true, "y_pred": y_pred}
-
     @staticmethod
     @score(_predictions)
     def mean_absolute_error(y_true: Array, y_pred: Array) -> float:

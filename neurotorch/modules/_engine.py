@@ -8,7 +8,7 @@ a tuple of ``[B, L, N]``, or None for a layer without state. L counts the last s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,7 +80,9 @@ def _as_given(state: Any) -> Any:
     return state[0] if isinstance(state, _Bare) else state
 
 
-def _call(layer: torch.nn.Module, stateful: bool, x: Tensor, state: Any, extra: dict[str, Any]) -> tuple[Tensor, Any]:
+def call_layer(
+    layer: torch.nn.Module, stateful: bool, x: Tensor, state: Any, extra: dict[str, Any]
+) -> tuple[Tensor, Any]:
     """One step of one layer: its output and its new state."""
     result = layer(x, state, **extra) if stateful else layer(x)
     if isinstance(result, Tensor):
@@ -124,9 +126,11 @@ def _run_layer(
     outs: list[Tensor] = []
     kept: deque[Any] = deque(maxlen=keep)
     current: Any = _as_given(state)
+    if schedule.lengths is not None:
+        x = silence(x, schedule.lengths)
     for t, x_t in enumerate(x.unbind(1)):
         before = current if t else None
-        out, current = _call(layer, stateful, x_t, current, _time_of(schedule, t))
+        out, current = call_layer(layer, stateful, x_t, current, _time_of(schedule, t))
         if schedule.lengths is not None:
             running = schedule.lengths > t
             out, current = hold(out, None, running), hold(current, before, running)
@@ -137,16 +141,16 @@ def _run_layer(
 
 def run(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
     """Run the network the fastest way that its layers allow."""
-    if schedule.lengths is not None:
-        if schedule.total > schedule.given:
-            return _run_by_length(network, x, states, schedule, schedule.lengths)
-        x = [silence(x_k, schedule.lengths) if x_k.dim() == 3 else x_k for x_k in x]
+    if schedule.lengths is not None and schedule.total > schedule.given:
+        return _run_by_length(network, x, states, schedule, schedule.lengths)
     mode, _ = choose(network.layers, len(x), schedule.total > schedule.given)
     if mode == FUSED_NETWORK:
         return _run_closed_loop(network, x, states, schedule)
     if mode == FUSED_SEQUENCE:
         return _run_open_loop(network, x, states, schedule)
-    return _run_steps(network, x, states, schedule)
+    if schedule.lengths is not None:
+        x = [silence(x_k, schedule.lengths) for x_k in x]
+    return run_steps(network, x, states, schedule)
 
 
 def _run_by_length(
@@ -270,8 +274,20 @@ def _run_closed_loop(network: Network, x: list[Tensor], states: list[State], sch
     return [out[:, -schedule.keep_outputs :] for out in outs], kept
 
 
-def _run_steps(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
-    """Every layer once per time step, as the layers' Python code has it."""
+def run_steps(
+    network: Network,
+    x: list[Tensor],
+    states: list[State],
+    schedule: Schedule,
+    *,
+    call: Callable[[int, Tensor, Any, dict[str, Any]], tuple[Tensor, Any]] | None = None,
+    after: Callable[[int], None] | None = None,
+) -> Result:
+    """Every layer once per time step, as the layers' Python code has it.
+
+    ``call(k, x_t, state, extra)`` runs layer k for one step in place of the layer itself, and ``after(t)`` follows each
+    step of the network.
+    """
     layers = network.layers
     current: list[Any] = [_as_given(state) for state in states]
     kept: list[deque[Any]] = [deque(maxlen=schedule.keep_hidden) for _ in layers]
@@ -281,7 +297,10 @@ def _run_steps(network: Network, x: list[Tensor], states: list[State], schedule:
 
     def step(k: int, x_t: Tensor, extra: dict[str, Any]) -> Tensor:
         before, t = current[k], extra["t"]
-        out, current[k] = _call(layers[k], network.stateful[k], x_t, before, extra)
+        if call is None:
+            out, current[k] = call_layer(layers[k], network.stateful[k], x_t, before, extra)
+        else:
+            out, current[k] = call(k, x_t, before, extra)
         if schedule.lengths is not None:
             running = schedule.lengths > t
             out, current[k] = hold(out, None, running), hold(current[k], before if t else None, running)
@@ -300,6 +319,8 @@ def _run_steps(network: Network, x: list[Tensor], states: list[State], schedule:
         outs = [step(n_inputs + n_hidden + k, x_t, extra) for k, x_t in enumerate(now)]
         for memory, out in zip(kept_outs, outs):
             memory.append(out)
+        if after is not None:
+            after(t)
     return [torch.stack(list(memory), dim=1) for memory in kept_outs], [_stack_states(memory) for memory in kept]
 
 

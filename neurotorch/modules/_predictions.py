@@ -21,10 +21,7 @@ def last_over_time(x: Tensor, steps: Tensor | None) -> Tensor:
 
 def max_over_time(x: Tensor, steps: Tensor | None) -> Tensor:
     """Maximum over the steps of ``[B, L, N]``, of each sample's own steps where they are given."""
-    if steps is not None:
-        running = torch.arange(x.shape[1], device=x.device) < steps.unsqueeze(1)
-        x = torch.where(running.unsqueeze(2), x, x.new_full((), -math.inf))
-    return torch.max(x, dim=1).values
+    return torch.max(x if steps is None else silence(x, steps, -math.inf), dim=1).values
 
 
 def mean_over_time(x: Tensor, steps: Tensor | None) -> Tensor:

@@ -29,10 +29,14 @@ def checked_lengths(lengths: Any, batch: int, steps: int, device: torch.device |
     return found.to(device=device, dtype=torch.int64)
 
 
-def silence(x: Tensor, lengths: Tensor) -> Tensor:
-    """``[B, T, N]`` with zeros after the end of each sample."""
-    running = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
-    return torch.where(running.unsqueeze(2), x, x.new_zeros(()))
+def _running(x: Tensor, lengths: Tensor) -> Tensor:
+    """``[B, T, 1]``, whether a sample still runs."""
+    return (torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)).unsqueeze(2)
+
+
+def silence(x: Tensor, lengths: Tensor, fill: float = 0.0) -> Tensor:
+    """``[B, T, N]`` with zeros, or another number, after the end of each sample."""
+    return torch.where(_running(x, lengths), x, x.new_full((), fill))
 
 
 def last_step(x: Tensor, lengths: Tensor) -> Tensor:
@@ -42,8 +46,7 @@ def last_step(x: Tensor, lengths: Tensor) -> Tensor:
 
 def freeze(x: Tensor, lengths: Tensor) -> Tensor:
     """``[B, T, N]`` that keeps the value of the last step of each sample from then on."""
-    running = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
-    return torch.where(running.unsqueeze(2), x, last_step(x, lengths).unsqueeze(1))
+    return torch.where(_running(x, lengths), x, last_step(x, lengths).unsqueeze(1))
 
 
 def hold(new: Any, old: Any, running: Tensor) -> Any:
