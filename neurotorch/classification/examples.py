@@ -47,7 +47,7 @@ def states_of(network: SequentialRNN, x: torch.Tensor) -> tuple[torch.Tensor, to
     before, network.hh_memory_size, training = network.hh_memory_size, math.inf, network.training
     network.eval()
     try:
-        _, states = network(x.to_dense() if x.layout != torch.strided else x)
+        _, states = network(x)
     finally:
         network.hh_memory_size = before
         network.train(training)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 import neurotorch.modules.layers as layers
+from neurotorch.classification.augmentation import Gain, Shifts
 from neurotorch.classification.encoders import ENCODERS
 from neurotorch.classification.settings import MODELS, ClassifySettings
 from neurotorch.modules.layers import SpyLILayer
@@ -34,8 +35,8 @@ class Compressed(torch.nn.Module):
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """``scale sqrt(x)``, of a dense tensor."""
-        return (x.to_dense() if x.layout != torch.strided else x).sqrt() * self.scale
+        """``scale sqrt(x)``, sparse where x is."""
+        return x.sqrt() * self.scale
 
 
 class MeanOverTime(torch.nn.Module):
@@ -55,10 +56,10 @@ def build_classifier(settings: ClassifySettings, n_inputs: int, n_classes: int) 
     layer, arguments = MODELS[settings.model]
     first: torch.nn.Module = Flat(recipe.input_scale) if recipe.images else Compressed(recipe.input_scale)
     prepared = [first]
-    if recipe.dropout > 0:
-        prepared.append(torch.nn.Dropout(recipe.dropout))
     if recipe.images:
         prepared.append(ENCODERS[settings.encoder](settings.n_steps))
+    prepared += [Gain(recipe.gain), Shifts(*recipe.shifts)]
+    tau = {"tau_mem" if layer.startswith("Spy") else "tau_m": 10 * DT * recipe.slow}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         hidden = getattr(layers, layer)(
@@ -69,9 +70,12 @@ def build_classifier(settings: ClassifySettings, n_inputs: int, n_classes: int) 
             force_dale_law=settings.dale,
             dt=DT,
             device=torch.device("cpu"),
-            **{**arguments, **recipe.layer_kwargs},
+            **arguments,
+            **tau,
         )
-        readout = SpyLILayer(settings.hidden, n_classes, name="readout", dt=DT, device=torch.device("cpu"))
+        readout = SpyLILayer(
+            settings.hidden, n_classes, name="readout", dt=DT, tau_mem=10 * DT * recipe.slow, device=torch.device("cpu")
+        )
         network = SequentialRNN(
             [hidden, readout],
             hh_memory_size=1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from neurotorch.datasets import MNIST, SHD, EventBins, EventDataset, FashionMNIST, ImageDataset, SpokenDigits
@@ -28,8 +28,10 @@ class Task:
     weight_decay : float
     input_scale : float
         Times the inputs.
-    dropout : float
-        Share of inputs that are left out in training.
+    shifts : tuple of int
+        Largest shifts of a sample in training, in inputs and in steps.
+    gain : float
+        Spread of the logarithm of a factor of each sample in training.
     val_ratio : float
         Share of the training set that is not trained on but shows in the learning curve.
     recurrent : bool
@@ -38,27 +40,28 @@ class Task:
         What of the output voltages over time decides.
     images : bool
         Whether inputs are images, which need an encoder.
-    layer_kwargs : dict
-        Further arguments of the hidden layer.
+    slow : float
+        Times the membrane time constants of hidden layer and readout, which are 10 steps.
     clip : float
         Largest norm of the gradients.
     """
 
     load: Callable[[int], Pair]
-    model: str = "lif"
+    model: str = "spy-lif"
     hidden: int = 256
     n_steps: int = 16
-    epochs: int = 10
+    epochs: int = 8
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
-    input_scale: float = 1.0
-    dropout: float = 0.0
+    input_scale: float = 0.3
+    shifts: tuple[int, int] = (0, 0)
+    gain: float = 0.0
     val_ratio: float = 0.02
     recurrent: bool = False
     readout: str = "max"
     images: bool = True
-    layer_kwargs: dict[str, Any] = field(default_factory=dict)
+    slow: float = 1.0
     clip: float = 1.0
 
 
@@ -84,16 +87,17 @@ TASKS: dict[str, Task] = {
     "spoken-digits": Task(
         _spoken,
         model="alif",
-        n_steps=35,
+        n_steps=70,
         epochs=100,
         batch_size=64,
         val_ratio=0.05,
         input_scale=0.3,
-        dropout=0.1,
+        shifts=(1, 3),
+        gain=0.3,
         recurrent=True,
         readout="mean",
         images=False,
-        layer_kwargs={"gamma": 2.0},
+        slow=2.0,
     ),
     "shd": Task(
         _shd,
@@ -102,10 +106,11 @@ TASKS: dict[str, Task] = {
         n_steps=100,
         epochs=60,
         batch_size=128,
-        val_ratio=0.02,
-        dropout=0.1,
+        shifts=(10, 5),
         recurrent=True,
+        readout="mean",
         images=False,
+        slow=2.0,
     ),
 }
 
