@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurotorch.utils.extras import missing_package
+
 Array = npt.NDArray[Any]
 
 AXES = ("time,units", "units,time")
@@ -43,7 +45,7 @@ class Recording:
 
 def missing_extra(package: str, purpose: str) -> RecordingError:
     """The sentence for a package that is not installed."""
-    return RecordingError(f'{package} is not installed, and it {purpose}; pip install "neurotorch[fit]"')
+    return RecordingError(missing_package(package, purpose, "fit"))
 
 
 def load_recording(
