@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from neurotorch.datasets.recording import missing_extra
+from neurotorch.datasets.files import missing_extra
+from neurotorch.datasets.recording import RecordingError
 from neurotorch.visualisation._figures import DATA, MODEL, QUIET
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class FitPicture(NamedTuple):
 def require_matplotlib() -> None:
     """RecordingError where the report could not be drawn, which is better known before the fit than after it."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise missing_extra("matplotlib", "draws report.png")
+        raise missing_extra("matplotlib", "draws report.png", RecordingError)
 
 
 def draw_report(picture: FitPicture, path: Path) -> None:
