@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     predictions, table = {}, []
     rules = {
         "BPTT": lambda: nt.BPTT(**gradient),
-        "TBPTT, windows of 20": lambda: nt.TBPTT(backward_time_steps=20, **gradient),
+        "TBPTT, windows of 20": lambda: nt.TBPTT(backward_time_steps=20, **{**gradient, "params_lr": 3e-4}),
         "e-prop": lambda: nt.Eprop(
             eligibility="published", feedback="symmetric", update="sequence", params_lr=3e-3, output_params_lr=3e-3
         ),

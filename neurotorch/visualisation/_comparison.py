@@ -125,7 +125,7 @@ def _draw_error(viz: Visualise, panel: Any, wanted: Array, label: str) -> None:
     panel.set_ylabel(label)
     panel.set_ylim(bottom=0.0)
     panel.margins(x=0)
-    panel.legend(frameon=False, loc="upper right")
+    panel.legend(frameon=False, loc="best")
     tidy(panel)
 
 
