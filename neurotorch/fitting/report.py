@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from neurotorch.datasets.files import missing_extra
 from neurotorch.datasets.recording import RecordingError
+from neurotorch.visualisation._figures import DATA, MODEL, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = npt.NDArray[Any]
-
-DATA, MODEL, QUIET = "#d95f02", "#1f5fa8", "#8a8a8a"
 
 
 class FitPicture(NamedTuple):
