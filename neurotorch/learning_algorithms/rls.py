@@ -10,11 +10,24 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.functional.rls import RlsRule, rls_update_
+from neurotorch.learning_algorithms._rls_native import native_reason, run_native
+from neurotorch.learning_algorithms._windows import Targets
 from neurotorch.learning_algorithms.bptt import BPTT, NonFiniteError
 from neurotorch.learning_algorithms.tbptt import TBPTT
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules.layers._connections import ConnectedLayer
 from neurotorch.utils import ConnectivityConvention
+
+# What a subclass may have of its own of a step; the native driver then leaves the steps to it.
+_HOOKS = (
+    "_backward_at_t",
+    "_get_x_batch_slice_from_trainer",
+    "_make_optim_step",
+    "initialize_P_list",
+    "inputs_mth_step",
+    "optimization_step",
+    "outputs_mth_step",
+)
 
 
 class _Constrained(NamedTuple):
@@ -87,6 +100,10 @@ class RLS(TBPTT):
     ----------
     P_list : list of Tensor or None
         P of each parameter, symmetric; made at the first step.
+    engine : str
+        How the last batch of a recurrent run was made: by the native driver, all its steps in one call, or window by
+        window in Python, and why. The driver needs the strategies "inputs" or "outputs", windows of one step, one
+        output layer, plain SGD, and layers that a closed loop can fuse.
 
     Raises
     ------
@@ -95,7 +112,7 @@ class RLS(TBPTT):
     ValueError
         Another argument is out of range; while training, the weights do not fit the strategy.
     NonFiniteError
-        While training: P is not finite any more.
+        While training: the error of a step is not finite, or P is not any more.
 
     References
     ----------
@@ -160,6 +177,7 @@ class RLS(TBPTT):
         self.P_list: list[Tensor] | None = None
         self._constrained: dict[int, _Constrained] = {}
         self._last_outputs: dict[str, Tensor] = {}
+        self.engine = ""
 
     # ---- where it stands in training --------------------------------------------------------------------------
 
@@ -206,9 +224,32 @@ class RLS(TBPTT):
             super().on_batch_begin(trainer, **kwargs)
 
     def run_online(self, network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
-        """Run the network window by window and learn meanwhile; what :func:`neurotorch.modules._engine.run` returns."""
-        with torch.set_grad_enabled(self.strategy not in ("inputs", "outputs")):
-            return super().run_online(network, x, states, schedule)
+        """Run the network and learn meanwhile; what :func:`neurotorch.modules._engine.run` returns."""
+        reason = native_reason(self, network, x)
+        self.engine = "native driver" if reason is None else f"window by window: {reason}"
+        if reason is not None:
+            with torch.set_grad_enabled(self.strategy not in ("inputs", "outputs")):
+                return super().run_online(network, x, states, schedule)
+        y = self._counted(self.trainer.current_training_state.y_batch)
+        self._targets = Targets(y, schedule.total, schedule.keep_outputs)
+        try:
+            result, not_finite = run_native(self, network, x, states, schedule, y)
+        finally:
+            self._release()
+        if not_finite is not None:
+            raise self._non_finite_error(not_finite)
+        return result
+
+    def _own_hooks(self) -> list[str]:
+        """Methods of a step that a subclass, or the object itself, has of its own."""
+        kind = type(self)
+        own = [name for name in _HOOKS if name in self.__dict__ or getattr(kind, name) is not getattr(RLS, name)]
+        chosen = self.strategy_to_mth.get(self.strategy)
+        return own or ([] if chosen == getattr(self, f"{self.strategy}_mth_step") else ["strategy_to_mth"])
+
+    def _non_finite_error(self, what: str) -> NonFiniteError:
+        hint = "try a smaller delta or kappa" if what == "P" else "look for NaN in targets and inputs"
+        return NonFiniteError(f"RLS: {what} is not finite under strategy {self.strategy!r}; {hint}")
 
     def _backward_at_t(self, t: int, backward_t: int, layer_name: str | None) -> None:
         """Take a step with the window that ends with step `t`, for each output layer."""
@@ -285,12 +326,12 @@ class RLS(TBPTT):
         ValueError
             Shapes do not fit the strategy.
         NonFiniteError
-            P is not finite any more.
+            The error is not finite, and nothing has changed; or P is not finite any more.
         """
         self.strategy_to_mth[self.strategy](x_batch, pred_batch, y_batch.to(pred_batch))
         assert self.P_list is not None and self.optimizer is not None
         if not all(bool(torch.isfinite(torch.diagonal(p)).all()) for p in self.P_list):
-            raise NonFiniteError(f"RLS: P is not finite under strategy {self.strategy!r}; try a smaller delta or kappa")
+            raise self._non_finite_error("P")
         regularization = self.regularization_loss(self.trainer)
         if regularization is not None and regularization.requires_grad:
             self.optimizer.zero_grad()
@@ -304,11 +345,16 @@ class RLS(TBPTT):
 
     def _error(self, pred: Tensor, y: Tensor) -> Tensor:
         """Mean over all rows of prediction minus target, ``[N]``."""
-        return (self._rows(pred.detach()) - self._rows(y)).mean(dim=0)
+        error: Tensor = (self._rows(pred.detach()) - self._rows(y)).mean(dim=0)
+        if not bool(torch.isfinite(error).all()):
+            raise self._non_finite_error("the error")
+        return error
 
-    def _rule(self, gain: float, kappa: float) -> RlsRule:
+    def _rule(self) -> RlsRule:
+        """That of the strategies "inputs" and "outputs"."""
         if self.forgetting < 1.0:
             return RlsRule.forgetting(self.forgetting)
+        gain, kappa = (1.0, 1.0) if self.strategy == "outputs" else (self.Lambda, self.kappa)
         return RlsRule(gain=gain, kappa=kappa, keep=self.Lambda, take=self.kappa)
 
     def _rate(self, parameter: Parameter) -> float:
@@ -320,7 +366,7 @@ class RLS(TBPTT):
         """Regressor: the inputs."""
         phi, error = self._rows(x_batch).mean(dim=0), self._error(pred_batch, y_batch)
         self._check_shapes(phi.numel(), error.numel())
-        self._least_squares(phi, error, self._rule(self.Lambda, self.kappa))
+        self._least_squares(phi, error, self._rule())
 
     def outputs_mth_step(self, x_batch: Tensor, pred_batch: Tensor, y_batch: Tensor) -> None:
         """Regressor: the outputs, which the weights feed back."""
@@ -328,7 +374,7 @@ class RLS(TBPTT):
         if len(self.params) != 1:
             raise ValueError(f"params: strategy outputs learns exactly one matrix, got {len(self.params)}")
         self._check_shapes(phi.numel(), error.numel())
-        self._least_squares(phi, error, self._rule(1.0, 1.0))
+        self._least_squares(phi, error, self._rule())
 
     def _check_shapes(self, inputs: int, outputs: int | None) -> None:
         for p in self.params:
