@@ -15,7 +15,11 @@ LISTED = json.loads((GOLDEN / "public_names.json").read_text())
 # Written elsewhere at the moment; to be taken away when it is there.
 MISSING = "visualisation"
 MISSING_NAMES = {"Visualise", "VisualiseKMeans", "VisualisePCA", "VisualiseUMAP", "visualisation"}
-MISSING_PATHS = ("neurotorch.visualisation", "neurotorch.callbacks.training_visualization")
+MISSING_PATHS = (
+    "neurotorch.visualisation",
+    "neurotorch.callbacks.training_visualization",
+    "neurotorch.callbacks.history",
+)
 
 # Arguments that are not taken, and why.
 REFUSED = {}
@@ -49,8 +53,7 @@ def refused(function, names):
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         return []
-    keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    taken = {p.name for p in parameters if p.kind in keywords}
+    taken = {p.name for p in parameters}
     return [name for name in names if name not in taken]
 
 

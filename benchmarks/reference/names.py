@@ -87,7 +87,7 @@ def main() -> None:
                 continue
             here = getattr(value, "__module__", None) == name
             # Constants, and aliases made of parts of typing, do not say where they come from.
-            alias = getattr(value, "__module__", None) == "typing" and not hasattr(typing, key)
+            alias = getattr(value, "__module__", None) == "typing" and value not in vars(typing).values()
             constant = not inspect.ismodule(value) and not hasattr(value, "__module__")
             if here or alias or constant or (is_own(value) and hasattr(module, "__path__")):
                 own.append(key)

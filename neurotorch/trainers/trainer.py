@@ -14,6 +14,7 @@ from torch import Tensor
 from neurotorch.callbacks import BaseCallback, CallbacksList, CheckpointManager, LoadCheckpointMode, TrainingHistory
 from neurotorch.learning_algorithms import BPTT, LearningAlgorithm
 from neurotorch.trainers.training_state import CurrentTrainingState
+from neurotorch.trainers.training_state import TrainingState as TrainingState
 from neurotorch.transforms import ToTensor
 from neurotorch.transforms.base import move_to
 from neurotorch.utils import unpack_x_hh_y
