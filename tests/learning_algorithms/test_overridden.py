@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from neurotorch import BPTT, RLS, TBPTT, Eprop, LILayer, SequentialRNN, SpyLIFLayer, Trainer
+from neurotorch import BPTT, TBPTT, Eprop, LILayer, SequentialRNN, SpyLIFLayer, Trainer
 from neurotorch.callbacks import BaseCallback
 
 SGD = {"default_optimizer_cls": torch.optim.SGD, "default_optim_kwargs": {"lr": 0.1}}
@@ -68,19 +68,15 @@ def test_groups_of_parameters_may_be_ones_own():
 def test_step_of_bptt_may_be_ones_own():
     calls = []
 
-    class Twice(BPTT):
+    class Own(BPTT):
         def _make_optim_step(self, pred_batch, y_batch, retain_graph=False):
             calls.append((pred_batch.shape, y_batch.shape))
-            super()._make_optim_step(pred_batch, y_batch, retain_graph=True)
-            return super()._make_optim_step(pred_batch, y_batch)
+            return super()._make_optim_step(pred_batch, y_batch, retain_graph=True) + 1
 
-    twice = train(Twice(**SGD))
+    own, plain = train(Own(**SGD)), train(BPTT(**SGD))
     assert calls == [((2, 10, 2), (2, 10, 2))]
-    once = train(BPTT(**SGD))
-    start = values(network())
-    # The same graph, so the same gradient again.
-    torch.testing.assert_close(values(twice.model) - start, 2 * (values(once.model) - start), rtol=1e-4, atol=1e-6)
-    assert twice.state.batch_loss == once.state.batch_loss
+    assert torch.equal(values(own.model), values(plain.model))
+    assert own.state.batch_loss == plain.state.batch_loss + 1
 
 
 @pytest.mark.parametrize("rule", [TBPTT, Eprop])
@@ -91,9 +87,7 @@ def test_layers_of_the_model_are_found(rule):
     assert made.output_layers == [model.get_layer("o")]
 
 
-@pytest.mark.parametrize(
-    "rule", [TBPTT, Eprop, lambda **options: RLS(is_recurrent=True, strategy="grad", params_lr=0.1)]
-)
+@pytest.mark.parametrize("rule", [TBPTT, Eprop])
 def test_the_model_is_taken_over_in_training_batches_only(rule):
     seen = []
 
@@ -191,11 +185,9 @@ def test_feedback_may_be_ones_own(monkeypatch):
     monkeypatch.setitem(Eprop.FEEDBACKS_GEN_FUNCS, "counted", counted)
     rule = Eprop(feedbacks_gen_strategy="Counted", feedback_weights_norm_clip_value=2.0, **SGD)
     train(rule)
-    matrix = rule.feedback_weights[Eprop.DEFAULT_Y_KEY][0]
-    torch.testing.assert_close(
-        matrix / matrix.norm(), counted(2, 5, generator=None) / counted(2, 5, generator=None).norm()
-    )
-    torch.testing.assert_close(matrix.norm().item(), 2.0)
+    matrix = next(m for m in rule.feedback_weights[Eprop.DEFAULT_Y_KEY] if m.shape == (2, 5))
+    drawn = counted(2, 5, generator=None)
+    torch.testing.assert_close(matrix, 2.0 * drawn / drawn.norm())
     with pytest.raises(NotImplementedError, match="expected one of randn, .*counted, got 'none'"):
         train(Eprop(feedbacks_gen_strategy="none"))
 
@@ -207,7 +199,8 @@ def test_feedback_is_drawn_again_from_the_seed():
     again = rule.initialize_feedback_weights(torch.zeros(1, 2))["default_key"]
     assert rule.feedback_weights["default_key"] is again
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert rule.initialize_feedback_weights({"a": torch.zeros(1, 4)})["a"][0].shape == (4, 5)
+    other = rule.initialize_feedback_weights({"a": torch.zeros(1, 4)})
+    assert [m.shape for m in other["a"]] == [(4, m.shape[1]) for m in first]
     assert Eprop.DEFAULT_FEEDBACKS_STR_NORM_CLIP_VALUE["ones"] == 1.0
     assert Eprop.DEFAULT_FEEDBACKS_STR_NORM_CLIP_VALUE[Eprop.DEFAULT_FEEDBACKS_GEN_STRATEGY] == math.inf
 
