@@ -246,7 +246,7 @@ class RLS(TBPTT):
         try:
             result, not_finite = run_native(self, network, x, states, schedule, y)
         finally:
-            self._release()
+            self.undecorate_forwards()
         if not_finite is not None:
             raise self._non_finite_error(not_finite)
         return result
@@ -272,7 +272,7 @@ class RLS(TBPTT):
             self.optimization_step(x, pred, y[name] if isinstance(y, dict) else y)
             self._last_outputs[name] = pred.detach()
 
-    def _make_optim_step(self, **kwargs: Any) -> None:
+    def _make_optim_step(self, **kwargs: Any) -> None:  # type: ignore[override]
         """Nothing: the step of the window is taken."""
 
     def _get_x_batch_slice_from_trainer(self, t_first: int, t_last: int, layer_name: str | None = None) -> Tensor:
@@ -309,7 +309,7 @@ class RLS(TBPTT):
         state = checkpoint.get(self.name)
         if not (self.load_state and state):
             return
-        if self.OPTIMIZER_STATE_DICT_KEY in state:
+        if self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY in state:
             super().load_checkpoint_state(trainer, checkpoint, **kwargs)
         matrices = state.get(self.CHECKPOINT_P_STATES_DICT_KEY)
         self.P_list = None if matrices is None else [p.clone() for p in matrices]
