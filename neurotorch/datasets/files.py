@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from neurotorch.utils.extras import missing_package
+
 VARIABLE = "NEUROTORCH_DATA"
 _CHUNK, _TIMEOUT = 1 << 16, 30.0  # what a cut may cost, bytes; seconds without any
 
@@ -19,7 +21,7 @@ class DatasetError(ValueError):
 
 def missing_extra(package: str, purpose: str, kind: type[DatasetError] = DatasetError) -> DatasetError:
     """The sentence for a package that is not installed."""
-    return kind(f'{package} is not installed, and it {purpose}; pip install "neurotorch[fit]"')
+    return kind(missing_package(package, purpose, "fit"))
 
 
 def data_folder(root: str | Path | None = None) -> Path | None:

@@ -15,6 +15,11 @@ from neurotorch.modules._predictions import SequencePredictions
 from neurotorch.modules.layers._fused import FusedLayer
 from neurotorch.modules.layers._lengths import checked_lengths
 from neurotorch.modules.plan import Plan, defines_forward, make_plan, takes_state
+from neurotorch.modules.sequential import Acceptable_Layer_Type as Acceptable_Layer_Type
+from neurotorch.modules.sequential import Acceptable_Layer_Types as Acceptable_Layer_Types
+from neurotorch.modules.sequential import Acceptable_Spike_Func as Acceptable_Spike_Func
+from neurotorch.modules.sequential import Acceptable_Spike_Funcs as Acceptable_Spike_Funcs
+from neurotorch.modules.sequential import IntDimension as IntDimension
 from neurotorch.modules.sequential import size_of
 from neurotorch.transforms.base import move_to
 

@@ -177,7 +177,13 @@ class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
         return self._run_operator(x, tuple(s.to(x.dtype) for s in full), trace, recompute_every)
 
     def _run_operator(self, x: Tensor, state: State, trace: bool, recompute_every: int) -> tuple[Tensor, State]:
-        return run_sequence(self._operator_call(), x, state, trace=trace, recompute_every=recompute_every)
+        call = self._operator_call()
+        steps = x.shape[1]
+        if steps > 1 and x.stride(1) == 0 and call.weight is not None and call.input_activation is None:
+            # One input at every step, not copied: one product serves them all.
+            x = (x[:, 0] @ call.weight).unsqueeze(1).expand(-1, steps, -1)
+            call = call._replace(weight=None)
+        return run_sequence(call, x, state, trace=trace, recompute_every=recompute_every)
 
 
 class ReadoutLayer(FusedLayer):
