@@ -57,7 +57,7 @@ def build_classifier(settings: ClassifySettings, n_inputs: int, n_classes: int) 
     first: torch.nn.Module = Flat(recipe.input_scale) if recipe.images else Compressed(recipe.input_scale)
     prepared = [first]
     if recipe.images:
-        prepared.append(ENCODERS[settings.encoder](settings.n_steps))
+        prepared.append(ENCODERS[settings.encoder](settings.n_steps, n_inputs))
     prepared += [Gain(recipe.gain), Shifts(*recipe.shifts)]
     tau = {"tau_mem" if layer.startswith("Spy") else "tau_m": 10 * DT * recipe.slow}
     with torch.random.fork_rng(devices=[]):

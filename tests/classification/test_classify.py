@@ -178,6 +178,7 @@ def test_foreign_folders_are_refused(spoken, tmp_path):
     "options",
     [
         {"model": "lif", "encoder": "latency"},
+        {"encoder": "spy-lif"},
         {"model": "alif", "dale": True},
         {"model": "spy-alif-lpf"},
         {"model": "lif-lpf"},
@@ -251,7 +252,7 @@ def test_ctrl_c_on_the_command_line(spoken, tmp_path, monkeypatch, capsys):
         ({"task": "cifar"}, "task: expected one of mnist.*'cifar'"),
         ({"model": "perceptron"}, "model: expected one of lif, spy-lif.*'perceptron'"),
         ({"learning": "hebb"}, "learning: expected one of bptt.*'hebb'"),
-        ({"encoder": "morse"}, "encoder: expected one of constant, latency.*'morse'"),
+        ({"encoder": "morse"}, "encoder: expected one of constant, latency, lif, spy-lif.*'morse'"),
         ({"hidden": -1}, "hidden: expected 1 or more, got -1"),
         ({"epochs": -2}, "epochs"),
         ({"learning_rate": -1.0}, "learning_rate"),
