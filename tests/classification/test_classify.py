@@ -12,6 +12,7 @@ from published_files import heidelberg_file, image_file, spoken_file
 
 from neurotorch.classification import TASKS, ClassificationInterrupted, ClassifySettings, classify
 from neurotorch.classification import training as training_module
+from neurotorch.classification.learning import LEARNING
 from neurotorch.cli import main
 
 classify_module = importlib.import_module("neurotorch.classification.classify")
@@ -94,10 +95,10 @@ def test_few_checkpoints_stay(spoken, tmp_path):
     assert len(files) <= 3
 
 
-@pytest.mark.parametrize("stops", [(2,), (3, 11)])
-def test_interrupted_and_resumed_equals_uninterrupted(spoken, tmp_path, monkeypatch, stops):
-    """Batches are counted over all parts; an epoch has four."""
-    settings = replace(spoken, epochs=4)
+@pytest.mark.parametrize(("stops", "learning"), [((2,), "bptt"), ((3, 11), "bptt"), ((6,), "eprop")])
+def test_interrupted_and_resumed_equals_uninterrupted(spoken, tmp_path, monkeypatch, stops, learning):
+    """An epoch has four batches; the second part goes on behind the whole epochs of the first."""
+    settings = replace(spoken, epochs=4, learning=learning)
     whole = classify(settings, tmp_path / "whole")
     count = training_module.LearningCurve.on_batch_end
     for stop in stops:
@@ -190,8 +191,9 @@ def test_other_choices_work_on_images(images, tmp_path, options):
     assert np.isfinite(contents(tmp_path)["learning_curve"]).all()
 
 
-def test_images_are_learned(images, tmp_path):
-    found = classify(replace(images, epochs=20, learning_rate=0.01), tmp_path)
+@pytest.mark.parametrize("learning", LEARNING)
+def test_images_are_learned(images, tmp_path, learning):
+    found = classify(replace(images, epochs=20, learning_rate=0.01, learning=learning), tmp_path)
     assert found["accuracy"] > 0.8
     assert found["val_accuracy"] is not None
 
@@ -251,7 +253,7 @@ def test_ctrl_c_on_the_command_line(spoken, tmp_path, monkeypatch, capsys):
     [
         ({"task": "cifar"}, "task: expected one of mnist.*'cifar'"),
         ({"model": "perceptron"}, "model: expected one of lif, spy-lif.*'perceptron'"),
-        ({"learning": "hebb"}, "learning: expected one of bptt.*'hebb'"),
+        ({"learning": "hebb"}, "learning: expected one of bptt, eprop.*'hebb'"),
         ({"encoder": "morse"}, "encoder: expected one of constant, latency, lif, spy-lif.*'morse'"),
         ({"hidden": -1}, "hidden: expected 1 or more, got -1"),
         ({"epochs": -2}, "epochs"),
