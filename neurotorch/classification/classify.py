@@ -192,5 +192,5 @@ def _title(settings: ClassifySettings, found: dict[str, Any]) -> str:
     law = ", Dale's law" if settings.dale else ""
     return (
         f"{settings.task}: {settings.hidden} {settings.model} neurons{law}, {settings.n_steps} steps, "
-        f"{settings.epochs} epochs.   Test accuracy {found['accuracy']:.4f} ({found['test_samples']:,} samples)"
+        f"{settings.epochs} epochs by {settings.learning}.   Test accuracy {found['accuracy']:.4f} ({found['test_samples']:,} samples)"
     )

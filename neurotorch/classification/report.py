@@ -81,7 +81,8 @@ def _draw_accuracy(axes: Axes, picture: ClassificationPicture) -> None:
     test = 100 * np.trace(picture.confusion) / picture.confusion.sum()
     axes.axhline(test, color="black", linewidth=1.2, linestyle="--", label=f"test, at the end: {test:.2f} %")
     chance, lowest = 100 / len(picture.classes), 100 * min(float(train.min()), float(np.nanmin([1.0, *validation])))
-    axes.axhline(chance, color=QUIET, linewidth=1.0, linestyle=":", label=f"chance: {chance:.0f} %")
+    if lowest < 50:
+        axes.axhline(chance, color=QUIET, linewidth=1.0, linestyle=":", label=f"chance: {chance:.0f} %")
     axes.set_ylabel("accuracy, %")
     # What happens near the top is worth more room than the way from chance to there.
     axes.set_ylim(0 if lowest < 50 else 5 * np.floor(lowest / 5 - 0.5), 100.5)
