@@ -116,7 +116,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(spoken, tmp_path, monkeypa
         assert names(tmp_path / "parts") <= {"checkpoints", "settings.json"}
         assert len(batches) == stop
     monkeypatch.setattr(training_module.LearningCurve, "on_batch_end", count)
-    resumed = classify(settings, tmp_path / "parts")
+    lines = []
+    resumed = classify(settings, tmp_path / "parts", say=lines.append)
+    whole_epochs = {(2,): 0, (3, 11): 2, (6,): 1}[stops]
+    assert lines[0].startswith(f"going on after epoch {whole_epochs} of 4" if whole_epochs else "epoch 1 of 4")
     assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
     same(tmp_path / "whole", tmp_path / "parts")
 
