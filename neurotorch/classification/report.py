@@ -169,4 +169,4 @@ def _draw_outputs(axes: Axes, example: Example, classes: tuple[str, ...]) -> Non
         axes.plot(example.outputs[:, example.predicted], color=WRONG, linewidth=2.0, label=classes[example.predicted])
     axes.set_xlabel("step")
     _whole_steps(axes)
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    axes.legend(frameon=False, fontsize=9, loc="best")

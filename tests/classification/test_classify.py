@@ -298,7 +298,7 @@ def test_bad_arguments_are_refused_by_the_parser(arguments, capsys):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("task", "accuracy"), [("mnist", 0.97), ("spoken-digits", 0.77)])
+@pytest.mark.parametrize(("task", "accuracy"), [("mnist", 0.97), ("spoken-digits", 0.73)])
 def test_default_recipes_on_published_data(tmp_path, data_folder, task, accuracy):
     assert main(["classify", task, "--out", str(tmp_path)]) == 0
     assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] >= accuracy
