@@ -1,5 +1,6 @@
 """What a trainer calls while it trains."""
 
+from neurotorch.callbacks import checkpoints_manager as checkpoints_manager
 from neurotorch.callbacks.base_callback import BaseCallback, CallbacksList
 from neurotorch.callbacks.checkpoint_manager import CheckpointManager, LoadCheckpointMode
 from neurotorch.callbacks.convergence import ConvergenceTimeGetter

@@ -106,7 +106,8 @@ def get_dataloaders(
         batches = BatchSampler(
             SequentialSampler(part) if sampler is None else sampler, batch_size, drop_last and sampler is not None
         )
-        own = None if sampler is None else generator
+        # Loaders draw a number in every pass; without a generator of their own it is one of the global one's.
+        own = torch.Generator().manual_seed(seed) if sampler is None else generator
         return DataLoader(part, batch_size=None, sampler=batches, generator=own)
 
     return DataLoaders(

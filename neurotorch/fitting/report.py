@@ -127,7 +127,7 @@ def _draw_neurons(figure: Any, picture: FitPicture) -> None:
 def _draw_curve(axes: Axes, picture: FitPicture) -> None:
     iterations, loss, pvar = picture.curve.T
     axes.plot(iterations, np.clip(1.0 - pvar, 1e-4, None), color=MODEL, linewidth=1.2, label="1 - pVar, free run")
-    axes.plot(iterations, np.clip(loss, 1e-4, None), color=QUIET, linewidth=1.0, label="training loss (with teacher)")
+    axes.plot(iterations, np.clip(loss, 1e-4, None), color=QUIET, linewidth=1.0, label="loss while training")
     axes.axhline(1.0 - picture.pvar_constant_mean, color=DATA, linestyle=":", label="mean of each neuron")
     kept = int(np.argmax(pvar))
     axes.plot(iterations[kept], max(1.0 - pvar[kept], 1e-4), "o", color=MODEL, markersize=6, label="kept")

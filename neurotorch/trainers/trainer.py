@@ -14,8 +14,10 @@ from torch import Tensor
 from neurotorch.callbacks import BaseCallback, CallbacksList, CheckpointManager, LoadCheckpointMode, TrainingHistory
 from neurotorch.learning_algorithms import BPTT, LearningAlgorithm
 from neurotorch.trainers.training_state import CurrentTrainingState
+from neurotorch.trainers.training_state import TrainingState as TrainingState
 from neurotorch.transforms import ToTensor
 from neurotorch.transforms.base import move_to
+from neurotorch.utils import unpack_x_hh_y
 from neurotorch.utils.arguments import warn_unknown
 
 
@@ -453,8 +455,7 @@ class Trainer:
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             name = "train_dataloader" if self.state.batch_is_train else "val_dataloader"
             raise ValueError(f"{name}: expected batches (x, y) or (x, hidden states, y), got a {type(batch).__name__}")
-        x, y = batch[0], batch[-1]
-        hh = None if len(batch) == 2 else batch[1] if len(batch) == 3 else list(batch[1:-1])
+        x, hh, y = unpack_x_hh_y(batch)
 
         def dense(part: Any) -> Any:
             return part.to_dense() if isinstance(part, Tensor) and part.layout != torch.strided else part

@@ -210,3 +210,17 @@ def test_names_and_clashes(tmp_path):
     with pytest.warns(UserWarning, match="unknown argument 'save_frq' has no effect; did you mean 'save_freq'"):
         manager(tmp_path, save_frq=2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_metadata_is_merged_and_may_move(tmp_path):
+    checkpoints = manager(tmp_path, meta_path_prefix="net")
+    assert checkpoints.checkpoints_meta_path == str(tmp_path / "net-checkpoints.json")
+    checkpoints.save_checkpoints_meta({"iterations": {"0": "a"}, "best": "a"})
+    checkpoints.save_checkpoints_meta({"iterations": {"1": "b"}})
+    written = json.loads((tmp_path / "net-checkpoints.json").read_text())
+    assert written == {"iterations": {"0": "a", "1": "b"}, "best": "a"}
+    checkpoints.checkpoints_meta_path = tmp_path / "elsewhere" / "meta.json"
+    checkpoints.save_checkpoints_meta({"best": "c"})
+    assert json.loads((tmp_path / "elsewhere" / "meta.json").read_text()) == {"best": "c"}
+    checkpoints.checkpoints_meta_path = None
+    assert checkpoints.checkpoints_meta_path == str(tmp_path / "net-checkpoints.json")

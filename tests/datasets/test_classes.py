@@ -1,15 +1,14 @@
 """Images and spoken words from small files of the published formats, and the published ones where they are at hand."""
 
-import gzip
 import hashlib
 import itertools
 import zipfile
 
-import h5py
 import numpy as np
 import pytest
 import torch
 from http_server import serving
+from published_files import heidelberg_file, image_file, spoken_file
 
 from neurotorch.datasets import (
     MNIST,
@@ -23,7 +22,6 @@ from neurotorch.datasets import (
     load_rat_linear_track,
 )
 from neurotorch.datasets import spikes as spikes_module
-from neurotorch.datasets.images import _FILES, _as_idx
 
 SIZES = {"train": 40, "test": 12}
 
@@ -36,19 +34,8 @@ def no_folder(monkeypatch, request):
 
 @pytest.fixture
 def images(monkeypatch):
-    """A few random images, which count as the published ones."""
-    generator = np.random.default_rng(0)
-    arrays = {}
-    for split, n in SIZES.items():
-        arrays[f"x_{split}"] = generator.integers(0, 256, (n, 28, 28), dtype=np.uint8)
-        arrays[f"y_{split}"] = generator.integers(0, 10, n, dtype=np.uint8)
-    packed = {(s, p): gzip.compress(_as_idx(arrays[f"{p}_{s}"])) for s, p in _FILES}
-    for kind in (MNIST, FashionMNIST):
-        monkeypatch.setattr(
-            kind, "sha256", {k: hashlib.sha256(gzip.decompress(v)).hexdigest() for k, v in packed.items()}
-        )
-        monkeypatch.setattr(kind, "md5", {k: hashlib.md5(v).hexdigest() for k, v in packed.items()})
-    return arrays, packed
+    """A few random images, which count as the published ones: arrays, and files as they are downloaded."""
+    return image_file(monkeypatch, **SIZES)
 
 
 @pytest.mark.parametrize(("kind", "file"), [(MNIST, "mnist.npz"), (FashionMNIST, "fashion_mnist.npz")])
@@ -103,24 +90,6 @@ def test_images_are_downloaded(images, tmp_path, monkeypatch):
     ]
 
 
-def heidelberg_file(path, n=6, n_classes=20):
-    """A file as the Heidelberg data sets are published: arrays of arrays, times as float16."""
-    generator = np.random.default_rng(1)
-    samples = []
-    with h5py.File(path, "w") as file:
-        times = file.create_dataset("spikes/times", (n,), dtype=h5py.vlen_dtype(np.float16))
-        units = file.create_dataset("spikes/units", (n,), dtype=h5py.vlen_dtype(np.uint16))
-        for i in range(n):
-            count = 0 if i == 2 else int(generator.integers(20, 60))
-            times[i] = np.sort(generator.uniform(0, 1.2, count)).astype(np.float16)
-            units[i] = generator.integers(0, 700, count).astype(np.uint16)
-            samples.append((times[i], units[i]))
-        labels = np.arange(n) % n_classes
-        file["labels"] = labels.astype(np.uint16)
-        file["extra/speaker"] = np.arange(n, dtype=np.uint16)
-    return samples, labels
-
-
 def test_heidelberg_format(tmp_path, monkeypatch):
     samples, labels = heidelberg_file(tmp_path / "shd_train.h5")
     monkeypatch.setenv("NEUROTORCH_DATA", str(tmp_path))
@@ -169,21 +138,6 @@ def test_heidelberg_archives_are_downloaded_and_unpacked(tmp_path, monkeypatch):
             assert len(SHD(tmp_path / "data")) == len(samples)
         assert site.asked == [None]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["shd_train.h5"]
-
-
-def spoken_file(path, n=4):
-    generator = np.random.default_rng(2)
-    arrays = {"n_units": np.array(700), "time_step_s": np.array(0.0005), "speaker_names": np.array(["a", "b"])}
-    for split in ("train", "test"):
-        counts = generator.integers(5, 30, n)
-        arrays[f"{split}_times"] = generator.integers(0, 1300, counts.sum()).astype(np.uint16)
-        arrays[f"{split}_units"] = generator.integers(0, 700, counts.sum()).astype(np.uint16)
-        arrays[f"{split}_offsets"] = np.concatenate([[0], np.cumsum(counts)])
-        arrays[f"{split}_labels"] = (np.arange(n) % 10).astype(np.uint8)
-        for name in ("speakers", "recordings", "durations"):
-            arrays[f"{split}_{name}"] = np.zeros(n)
-    np.savez(path, **arrays)
-    return arrays
 
 
 def test_spoken_digits(tmp_path):
@@ -240,7 +194,8 @@ def test_split_and_order_follow_the_seed():
 
 def test_order_does_not_touch_the_global_generator():
     torch.manual_seed(5)
-    seen(get_dataloaders(Numbers(20), batch_size=4, val_ratio=0.2).train)
+    for loader in get_dataloaders(Numbers(20), Numbers(5), batch_size=4, val_ratio=0.2):
+        seen(loader)
     after = torch.rand(1)
     torch.manual_seed(5)
     assert after == torch.rand(1)
