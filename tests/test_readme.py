@@ -37,6 +37,13 @@ def test_examples_of_pages_run(page, tmp_path, monkeypatch):
         exec(compile(example, f"{page}.md example {number}", "exec"), shared)
 
 
+def test_examples_of_data_sets_run():
+    found = examples((ROOT / "docs" / "datasets.md").read_text())
+    assert found
+    for number, example in enumerate(found):
+        exec(compile(example, f"datasets.md example {number}", "exec"), {})
+
+
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^    neurotorch (\w+)", README, re.MULTILINE))))
 def test_command_exists(command, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -190,7 +190,6 @@ def _confusion(y_true: Any, y_pred: Any, n: int) -> Any:
 
 def _title(settings: ClassifySettings, found: dict[str, Any]) -> str:
     law = ", Dale's law" if settings.dale else ""
-    return (
-        f"{settings.task}: {settings.hidden} {settings.model} neurons{law}, {settings.n_steps} steps, "
-        f"{settings.epochs} epochs.   Test accuracy {found['accuracy']:.4f} ({found['test_samples']:,} samples)"
-    )
+    what = f"{settings.hidden} {settings.model} neurons{law}, {settings.n_steps} steps, {settings.epochs} epochs"
+    score = f"Test accuracy {found['accuracy']:.4f} ({found['test_samples']:,} samples)"
+    return f"{settings.task}: {what} by {settings.learning}.   {score}"
