@@ -192,6 +192,11 @@ def test_feedback_may_be_ones_own(monkeypatch):
         train(Eprop(feedbacks_gen_strategy="none"))
 
 
+def test_numbers_of_steps_are_attributes():
+    assert (Eprop().backward_time_steps, Eprop().optim_time_steps) == (1, 1)
+    assert (Eprop(update=3).optim_time_steps, Eprop(update="sequence").optim_time_steps) == (3, None)
+
+
 def test_feedback_is_drawn_again_from_the_seed():
     rule = Eprop(seed=3, **SGD)
     train(rule)
