@@ -47,7 +47,11 @@ class OnlineRun {
     for (int64_t t = net_.begin; t < net_.end; ++t) {
       if (net_.forward) forward(t);
       if (net_.learn && !learn(t)) return;
-      if (net_.learn && !solvers_.step(t)) return;
+      const auto presynaptic = [this](const OnlineSolver<T>& a, int64_t step, int64_t b) {
+        return a.source == Source::input ? net_.network.layer[a.layer].input.row(b, 0)
+                                         : presynaptic_rows(a.layer, step) + b * net_.network.layer[a.layer].neurons;
+      };
+      if (net_.learn && !solvers_.step(t, presynaptic)) return;
     }
   }
 
@@ -325,7 +329,7 @@ class OnlineRun {
     if (a.source == Source::input) {
       at.pre = layer.input.row(0, 0), at.pre_stride = layer.input.batch;
     } else if (a.source == Source::recurrent) {
-      at.pre = presynaptic(a.layer, t), at.pre_stride = layer.neurons;
+      at.pre = presynaptic_rows(a.layer, t), at.pre_stride = layer.neurons;
     }
     for (int64_t q = 0; q < a.input_poles; ++q) {
       T* filtered = a.filtered_input[q];
@@ -338,7 +342,7 @@ class OnlineRun {
   }
 
   // What the recurrent weights saw at step t, of all samples.
-  const T* presynaptic(int64_t l, int64_t t) {
+  const T* presynaptic_rows(int64_t l, int64_t t) {
     const NetworkLayer<T>& layer = net_.network.layer[l];
     const ModelInfo& info = model_info(layer.model);
     if (!info.computes_presynaptic) return state_row(l, info.presynaptic, t, 0);

@@ -85,12 +85,17 @@ struct OnlineTrace {
   double steps = 0, sign_steps = 0;  // updates before this run
 };
 
+// The output of the step before, that of the step itself, or what the weights saw.
+enum class Regressor : int64_t { before, after, presynaptic };
+
 // Recursive least squares of one matrix, which takes a step after every step of the network.
 template <class T>
 struct OnlineSolver {
-  int64_t output = 0;         // whose error it is; regressor and error are means over the samples
-  bool is_after = false;      // the regressor is the output of the step itself, else that of the step before
-  const T* before = nullptr;  // [inputs]: the latter at the first target
+  int64_t output = 0;  // whose error it is; regressor and error are means over the samples
+  int64_t layer = 0;   // the matrix
+  Source source = Source::input;
+  Regressor regressor = Regressor::before;
+  const T* before = nullptr;  // [inputs]: the output before at the first target
   RlsUpdate<T> update;        // stored weights, P and the rule; the driver adds regressor and error
   T* effective = nullptr;     // what the network reads, like the stored weights, and maybe the same
   const T* mask = nullptr;    // like the weights; null: none

@@ -71,9 +71,11 @@ class Solvers {
   }
 
   // False once an error (before its step) or some P (after it) is not finite; every member comes to the same end.
-  bool step(int64_t t) {
+  // `presynaptic(solver, t, b)` is the row that the weights saw.
+  template <class Presynaptic>
+  bool step(int64_t t, Presynaptic presynaptic) {
     for (int64_t k = 0; k < net_.solvers && t >= net_.first_target; ++k) {
-      const int64_t found = solve(net_.solver[k], t);
+      const int64_t found = solve(net_.solver[k], t, presynaptic);
       if (found == kFinite) continue;
       if (team_.rank == 0) *net_.found = found;
       return false;
@@ -84,9 +86,10 @@ class Solvers {
  private:
   static constexpr int64_t kFinite = 0, kInverse = 1, kError = 2;
 
-  int64_t solve(const OnlineSolver<T>& solver, int64_t t) {
+  template <class Presynaptic>
+  int64_t solve(const OnlineSolver<T>& solver, int64_t t, Presynaptic presynaptic) {
     RlsUpdate<T> a = solver.update;
-    read(solver, t, a);
+    read(solver, t, presynaptic, a);
     if (!is_finite(a.outputs, a.error, 1)) return kError;
     rls_direction(a, Columns::of<T>(a.inputs, team_));
     meet(team_);
@@ -106,20 +109,24 @@ class Solvers {
   }
 
   // Regressor and error, means over the samples.
-  void read(const OnlineSolver<T>& solver, int64_t t, RlsUpdate<T>& a) {
+  template <class Presynaptic>
+  void read(const OnlineSolver<T>& solver, int64_t t, Presynaptic presynaptic, RlsUpdate<T>& a) {
     const int64_t batch = net_.network.batch;
     const OnlineLayer<T>& output = net_.layer[net_.network.layers - net_.network.output_layers + solver.output];
-    const bool is_before = !solver.is_after && t == net_.first_target;
+    const bool is_given = solver.regressor == Regressor::before && t == net_.first_target;
     __builtin_memset(regressor_, 0, static_cast<size_t>(a.inputs) * sizeof(T));
     __builtin_memset(error_, 0, static_cast<size_t>(a.outputs) * sizeof(T));
     for (int64_t b = 0; b < batch; ++b) {
       const T *out = output.out.row(b, t), *target = output.target.row(b, t - output.first_target);
-      if (!is_before) add_row(a.inputs, solver.is_after ? out : output.out.row(b, t - 1), regressor_);
+      const T* row = solver.regressor == Regressor::presynaptic ? presynaptic(solver, t, b)
+                     : solver.regressor == Regressor::after     ? out
+                                                                : output.out.row(b, t - 1);
+      if (!is_given) add_row(a.inputs, row, regressor_);
       for (int64_t j = 0; j < a.outputs; ++j) error_[j] += out[j] - target[j];
     }
     for (int64_t j = 0; j < a.inputs; ++j) regressor_[j] /= static_cast<T>(batch);
     for (int64_t j = 0; j < a.outputs; ++j) error_[j] /= static_cast<T>(batch);
-    a.regressor = is_before ? solver.before : regressor_, a.error = error_;
+    a.regressor = is_given ? solver.before : regressor_, a.error = error_;
   }
 
   // Stored weights of a row, and what the network reads of them. Under Dale's law the effective weights w^2 s take the

@@ -246,19 +246,21 @@ class OnlineReader {
 
   void take_solver() {
     OnlineSolver<T> a;
-    a.output = next(run.network.output_layers, "output");
-    const int64_t l = next(run.network.layers, "layer");
-    const bool is_recurrent = next() != 0;
+    a.output = next(run.network.output_layers, "output"), a.layer = next(run.network.layers, "layer");
+    a.source = static_cast<Source>(next(2, "source")), a.regressor = static_cast<Regressor>(next(3, "regressor"));
+    const int64_t l = a.layer;
     const NetworkLayer<T>& layer = layers_[static_cast<size_t>(l)];
     const NetworkLayer<T>& output = layers_[static_cast<size_t>(first_output() + a.output)];
+    const bool is_recurrent = a.source == Source::recurrent;
     require(!is_recurrent || layer.recurrent != nullptr, "program: the layer is not recurrent");
     RlsUpdate<T>& u = a.update;
     u.inputs = is_recurrent ? layer.neurons : layer.inputs, u.outputs = layer.neurons;
-    a.is_after = next() != 0, a.before = data(u.inputs);
+    a.before = data(u.inputs);
     require(u.outputs == output.neurons, "program: the weights do not lead to as many neurons as the output has");
-    require(u.inputs == output.neurons || run.first_target + 1 >= run.network.steps,
+    require(a.regressor == Regressor::presynaptic || u.inputs == output.neurons ||
+                (a.regressor == Regressor::before && run.first_target + 1 >= run.network.steps),
             "program: the output cannot be the regressor of these weights");
-    require(a.is_after || a.before != nullptr, "program: expected the regressor of the first step");
+    require(a.regressor != Regressor::before || a.before != nullptr, "program: expected the regressor of the first step");
     u.weight_stride = stride_of(l);
     u.weight = needed(u.inputs * u.weight_stride, "weights");
     a.effective = needed(u.inputs * u.weight_stride, "weights that the network reads");

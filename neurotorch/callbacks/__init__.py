@@ -16,6 +16,7 @@ from neurotorch.callbacks.foresight import ForesightTimeStepUpdaterOnTarget
 from neurotorch.callbacks.history import TrainingHistory
 from neurotorch.callbacks.lr_schedulers import LinearLRScheduler, LRSchedulerOnMetric
 from neurotorch.callbacks.teacher_forcing import TeacherForcing
+from neurotorch.callbacks.training_visualization import TrainingHistoryVisualizationCallback
 
 __all__ = [
     "BaseCallback",
@@ -34,4 +35,5 @@ __all__ = [
     "LoadCheckpointMode",
     "TeacherForcing",
     "TrainingHistory",
+    "TrainingHistoryVisualizationCallback",
 ]

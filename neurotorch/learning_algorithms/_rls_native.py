@@ -16,6 +16,9 @@ from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules.layers._connections import ConnectedLayer
 from neurotorch.transforms.base import IdentityTransform
 
+# The regressor of each strategy, by the number that the driver knows it by.
+REGRESSORS = {"inputs": 0, "outputs": 1, "presynaptic": 2}
+
 
 class Place(NamedTuple):
     """Where a parameter acts: the layer, and whether it is its recurrent weights."""
@@ -26,7 +29,7 @@ class Place(NamedTuple):
 
 def native_reason(rule: Any, network: Network, x: list[Tensor]) -> str | None:
     """Why a batch has to run window by window in Python; None when it has not."""
-    if rule.strategy not in ("inputs", "outputs"):
+    if rule.strategy not in REGRESSORS:
         return f"strategy {rule.strategy}"
     if not rule._is_plain:
         return "its optimiser is not plain SGD"
@@ -89,15 +92,10 @@ class SolverProgram(NetworkProgram):
             y = y[name] if name in y else next(iter(y.values()))
         targets = Targets(y, schedule.total, schedule.keep_outputs)
         self.target = self._target(targets)
-        self.before = self._regressor_before()
-        if rule.strategy == "outputs" and len(rule.params) != 1:
-            raise ValueError(f"params: strategy outputs learns exactly one matrix, got {len(rule.params)}")
-        rule._check_shapes(self.before.numel(), self.neurons)
-        if schedule.total - targets.first > 1:
-            rule._check_shapes(self.neurons, self.neurons)
+        places = [_places(network, p)[0] for p in rule.params]
+        self.before = self._check_shapes(places)
         self.constants = [self._constants(layer) for layer in self.net.layers]
         self.stored: dict[int, Tensor] = {}
-        places = [_places(network, p)[0] for p in rule.params]
         made = {place: self._matrix(p, place) for p, place in zip(rule.params, places, strict=True)}
         for is_recurrent, read in ((False, self.weights), (True, self.recurrent)):
             for k, layer in enumerate(self.net.layers):
@@ -123,6 +121,24 @@ class SolverProgram(NetworkProgram):
         if list(target.shape) != wanted:
             raise ValueError(f"y: expected shape {wanted}, got {list(target.shape)}")
         return target.to(self.p.like)
+
+    def _check_shapes(self, places: list[Place]) -> Tensor | None:
+        """Raise where the weights do not fit the strategy; what stands for the output before the first step."""
+        rule, steps = self.rule, int(self.target.shape[1])
+        if rule.strategy == "presynaptic":
+            if any(place.layer < self.n_hidden for place in places):
+                raise ValueError("params: strategy presynaptic learns the weights of the output layer only")
+            rule.initialize_P_list_of([p.shape[0] for p in rule.params])
+            return None
+        if rule.strategy == "outputs":
+            rule._check_single()
+            rule._check_shapes(self.neurons, self.neurons)
+            return None
+        before = self._regressor_before()
+        rule._check_shapes(before.numel(), self.neurons)
+        if steps > 1:
+            rule._check_shapes(self.neurons, self.neurons)
+        return before
 
     def _regressor_before(self) -> Tensor:
         """What stands for the output before the first window ``[n]``: that of an earlier batch, or the input."""
@@ -150,8 +166,8 @@ class SolverProgram(NetworkProgram):
 
     def _solver(self, k: int, p: Parameter, place: Place) -> None:
         rule, program = self.rule, self.p
-        program.ints += [0, place.layer, int(place.is_recurrent), int(rule.strategy == "outputs")]
-        program.ints += [program.add(self.before.contiguous()), program.add(self.stored[id(p)])]
+        program.ints += [0, place.layer, int(place.is_recurrent), REGRESSORS[rule.strategy]]
+        program.ints += [program.add(self.before), program.add(self.stored[id(p)])]
         read = self.recurrent[place.layer] if place.is_recurrent else self.weights[place.layer]
         mask, constrained = self._mask(place), rule._constrained.get(id(p))
         program.ints += [program.add(read), program.add(None if mask is None else program.padded(mask))]

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.functional.rls import RlsRule, rls_update_
-from neurotorch.learning_algorithms._rls_native import native_reason, run_native
+from neurotorch.learning_algorithms._rls_native import REGRESSORS, native_reason, run_native
 from neurotorch.learning_algorithms._windows import Targets
 from neurotorch.learning_algorithms.bptt import BPTT, NonFiniteError
 from neurotorch.learning_algorithms.tbptt import TBPTT
@@ -53,6 +53,8 @@ class RLS(TBPTT):
     * ``"inputs"``: phi is the mean input, ``h = 1 / (Lambda + kappa phi^T k)``, gradient ``h k e^T``, and P becomes
       ``Lambda P - h kappa k k^T``.
     * ``"outputs"``: phi is the mean prediction and ``h = 1 / (1 + phi^T k)``, the rest as before.
+    * ``"presynaptic"``: as "inputs", but phi is what the weights of the output layer saw at that step: FORCE learning
+      of a readout. Ours; with `is_recurrent` and in the native driver only.
     * ``"grad"``: as ``"inputs"``, but the gradient is ``h P`` times that of the mean squared error.
     * ``"jacobian"``: psi is the derivative of the mean prediction and ``K = P psi``; gradient ``K^T e``, and P becomes
       ``Lambda P - kappa K K^T``.
@@ -84,7 +86,7 @@ class RLS(TBPTT):
     forgetting : float
         In (0, 1]; below 1 errors of the past are forgotten, ``P = (P - h k k^T) / forgetting`` with
         ``h = 1 / (forgetting + phi^T k)``, in place of `Lambda` and `kappa`. Strategies "inputs" and "outputs".
-    strategy : {"inputs", "outputs", "grad", "jacobian", "scaled_jacobian"}
+    strategy : {"inputs", "outputs", "presynaptic", "grad", "jacobian", "scaled_jacobian"}
     params_lr : float
         Factor of the change of weights, by default 1: least squares.
     default_optimizer_cls : type
@@ -102,7 +104,7 @@ class RLS(TBPTT):
         P of each parameter, symmetric; made at the first step.
     engine : str
         How the last batch of a recurrent run was made: by the native driver, all its steps in one call, or window by
-        window in Python, and why. The driver needs the strategies "inputs" or "outputs", windows of one step, one
+        window in Python, and why. The driver needs a strategy without gradients, windows of one step, one
         output layer, plain SGD, and layers that a closed loop can fuse.
 
     Raises
@@ -158,6 +160,7 @@ class RLS(TBPTT):
         self.strategy_to_mth = {
             "inputs": self.inputs_mth_step,
             "outputs": self.outputs_mth_step,
+            "presynaptic": self.presynaptic_mth_step,
             "grad": self.grad_mth_step,
             "jacobian": self.jacobian_mth_step,
             "scaled_jacobian": self.scaled_jacobian_mth_step,
@@ -170,8 +173,12 @@ class RLS(TBPTT):
             raise ValueError(f"forgetting: expected more than 0 and at most 1, got {forgetting}")
         if not delta > 0.0:
             raise ValueError(f"delta: expected a positive number, got {delta}")
-        if forgetting < 1.0 and (Lambda != 1.0 or kappa != 1.0 or self.strategy not in ("inputs", "outputs")):
-            raise ValueError("forgetting: goes with the strategies inputs and outputs, and without Lambda and kappa")
+        if forgetting < 1.0 and (Lambda != 1.0 or kappa != 1.0 or self.strategy not in REGRESSORS):
+            raise ValueError(
+                f"forgetting: goes with the strategies {', '.join(REGRESSORS)}, and without Lambda and kappa"
+            )
+        if self.strategy == "presynaptic" and not is_recurrent:
+            raise ValueError("is_recurrent: expected True with strategy presynaptic, got False")
         self.delta, self.Lambda, self.kappa, self.forgetting = delta, Lambda, kappa, forgetting
         self.is_recurrent = is_recurrent
         self.P_list: list[Tensor] | None = None
@@ -206,8 +213,10 @@ class RLS(TBPTT):
             raise ValueError(
                 f"optimizer: weights under Dale's law need SGD without momentum and weight decay, got {self.optimizer}"
             )
-        if self.strategy not in ("inputs", "outputs"):
-            raise ValueError(f"strategy: weights under Dale's law need inputs or outputs, got {self.strategy}")
+        if self.strategy not in REGRESSORS:
+            raise ValueError(
+                f"strategy: weights under Dale's law need one of {', '.join(REGRESSORS)}, got {self.strategy}"
+            )
 
     @property
     def _is_plain(self) -> bool:
@@ -228,7 +237,9 @@ class RLS(TBPTT):
         reason = native_reason(self, network, x)
         self.engine = "native driver" if reason is None else f"window by window: {reason}"
         if reason is not None:
-            with torch.set_grad_enabled(self.strategy not in ("inputs", "outputs")):
+            if self.strategy == "presynaptic":
+                raise NotImplementedError(f"strategy: presynaptic needs the native driver, but {reason}")
+            with torch.set_grad_enabled(self.strategy not in REGRESSORS):
                 return super().run_online(network, x, states, schedule)
         y = self._counted(self.trainer.current_training_state.y_batch)
         self._targets = Targets(y, schedule.total, schedule.keep_outputs)
@@ -308,9 +319,16 @@ class RLS(TBPTT):
 
     def initialize_P_list(self, m: int | None = None) -> None:
         """P of each parameter: delta times the identity of size m, by default its number of values."""
-        self.P_list = [
-            self.delta * torch.eye(p.numel() if m is None else m, dtype=p.dtype, device=p.device) for p in self.params
-        ]
+        self.P_list = None
+        self.initialize_P_list_of([p.numel() if m is None else m for p in self.params])
+
+    def initialize_P_list_of(self, sizes: list[int]) -> None:
+        """P of each parameter with a size of its own, where there is none yet."""
+        if self.P_list is None:
+            self.P_list = [
+                self.delta * torch.eye(m, dtype=p.dtype, device=p.device)
+                for m, p in zip(sizes, self.params, strict=True)
+            ]
 
     def optimization_step(self, x_batch: Tensor, pred_batch: Tensor, y_batch: Tensor) -> None:
         """One step of the strategy.
@@ -371,10 +389,17 @@ class RLS(TBPTT):
     def outputs_mth_step(self, x_batch: Tensor, pred_batch: Tensor, y_batch: Tensor) -> None:
         """Regressor: the outputs, which the weights feed back."""
         phi, error = self._rows(pred_batch.detach()).mean(dim=0), self._error(pred_batch, y_batch)
-        if len(self.params) != 1:
-            raise ValueError(f"params: strategy outputs learns exactly one matrix, got {len(self.params)}")
+        self._check_single()
         self._check_shapes(phi.numel(), error.numel())
         self._least_squares(phi, error, self._rule())
+
+    def presynaptic_mth_step(self, x_batch: Tensor, pred_batch: Tensor, y_batch: Tensor) -> None:
+        """Regressor: what the weights saw, which only the native driver knows; NotImplementedError."""
+        raise NotImplementedError("strategy: presynaptic has no single steps; it needs the native driver")
+
+    def _check_single(self) -> None:
+        if len(self.params) != 1:
+            raise ValueError(f"params: strategy outputs learns exactly one matrix, got {len(self.params)}")
 
     def _check_shapes(self, inputs: int, outputs: int | None) -> None:
         for p in self.params:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from neurotorch.functional import LayerCall, run_network
+from neurotorch.functional._events import dense
+from neurotorch.modules.layers._fused import FusedLayer
 from neurotorch.modules.layers._lengths import hold, silence
 from neurotorch.modules.layers.base import BaseLayer
 from neurotorch.modules.plan import FUSED_NETWORK, FUSED_SEQUENCE, choose, step_reason
@@ -117,7 +119,10 @@ def _run_layer(
 ) -> tuple[Tensor, State]:
     """One layer over the whole sequence."""
     keep = schedule.keep_hidden
-    if step_reason(layer) is None:
+    reason = step_reason(layer)
+    if reason is not None or getattr(type(layer), "forward_sequence", None) is not FusedLayer.forward_sequence:
+        x = dense(x)
+    if reason is None:
         assert isinstance(layer, BaseLayer)
         # A sequence method of somebody's own need not know of lengths that nobody gave.
         own: dict[str, Any] = {} if schedule.lengths is None else {"lengths": schedule.lengths}
@@ -140,14 +145,16 @@ def _run_layer(
 
 
 def run(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
-    """Run the network the fastest way that its layers allow."""
+    """Run the network the fastest way that its layers allow; sparse inputs stay it where a layer takes them."""
     if schedule.lengths is not None and schedule.total > schedule.given:
+        x = [dense(x_k) for x_k in x]
         return _run_by_length(network, x, states, schedule, schedule.lengths)
     mode, _ = choose(network.layers, len(x), schedule.total > schedule.given)
-    if mode == FUSED_NETWORK:
-        return _run_closed_loop(network, x, states, schedule)
     if mode == FUSED_SEQUENCE:
         return _run_open_loop(network, x, states, schedule)
+    x = [dense(x_k) for x_k in x]
+    if mode == FUSED_NETWORK:
+        return _run_closed_loop(network, x, states, schedule)
     if schedule.lengths is not None:
         x = [silence(x_k, schedule.lengths) for x_k in x]
     return run_steps(network, x, states, schedule)

@@ -10,7 +10,7 @@ from neurotorch import RLS, CheckpointManager, LILayer, Linear, SequentialRNN, T
 from neurotorch.datasets import simulate_three_regions
 from neurotorch.functional import RlsRule, rls_update_
 from neurotorch.learning_algorithms.bptt import NonFiniteError
-from neurotorch.modules.layers import WilsonCowanCURBDLayer
+from neurotorch.modules.layers import SpyLIFLayerLPF, WilsonCowanCURBDLayer, WilsonCowanLayer
 from neurotorch.utils import ConnectivityConvention
 
 CASES = sorted(path.stem for path in (GOLDEN / "learning").glob("rls_*.npz") if path.stem != "rls_curbd_step")
@@ -207,7 +207,9 @@ def test_dales_law_needs_a_plain_optimiser():
     loader = list(zip(x, y, strict=True))
     with pytest.raises(ValueError, match="optimizer: weights under Dale's law need SGD"):
         fit(linear(force_dale_law=True), loader, RLS(default_optimizer_cls=torch.optim.AdamW))
-    with pytest.raises(ValueError, match="strategy: weights under Dale's law need inputs or outputs, got grad"):
+    with pytest.raises(
+        ValueError, match="strategy: weights under Dale's law need one of inputs, outputs, presynaptic, got grad"
+    ):
         fit(linear(force_dale_law=True), loader, RLS(strategy="grad"))
 
 
@@ -337,8 +339,8 @@ def closed_loop(dtype=torch.float64, dale=False, masked=False, hidden=False, n=9
 
 
 def trained(kind, model, layer, batches, **options):
-    both = [layer.get_forward_weights_parameter(), layer.get_recurrent_weights_parameter()]
-    chosen = both if options.get("strategy") == "inputs" else both[1:]
+    forward, recurrent = layer.get_forward_weights_parameter(), layer.get_recurrent_weights_parameter()
+    chosen = [p for p in (forward if options.get("strategy") != "outputs" else None, recurrent) if p is not None]
     algorithm = kind(params=chosen, is_recurrent=True, **options)
     trainer = fit(model, batches, algorithm, n_iterations=2)
     return algorithm, trainer.training_history["train_loss"]
@@ -401,6 +403,60 @@ def test_threads_share_the_native_driver_without_a_trace(dtype, dale):
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(alone, team, strict=True))
+
+
+@pytest.mark.parametrize("hidden", ["rates", "spikes"])
+@pytest.mark.parametrize("options", [{}, {"forgetting": 0.98}, {"Lambda": 0.9, "kappa": 0.7, "params_lr": 4.0}])
+def test_presynaptic_equals_steps_written_out(hidden, options):
+    """A readout in closed loop, against the same network stepped by its layers and NumPy."""
+
+    def network():
+        torch.manual_seed(1)
+        cls, own = (WilsonCowanLayer, {}) if hidden == "rates" else (SpyLIFLayerLPF, {"gamma": 1.0})
+        made = cls(6, 20, dt=0.1, hh_init="zeros", **own)
+        readout = Linear(20, 6, activation="sigmoid", use_bias=False)
+        model = SequentialRNN([made, readout], foresight_time_steps=9, out_memory_size=9, hh_memory_size=1).build()
+        return model.double(), made, readout
+
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(2, 3, 6, generator=generator), torch.rand(2, 9, 6, generator=generator)
+    model, layer, readout = network()
+    algorithm = RLS(
+        params=[readout.get_forward_weights_parameter()], strategy="presynaptic", is_recurrent=True, **options
+    )
+    fit(model, [(x, y)], algorithm, n_iterations=1)
+    assert algorithm.engine == "native driver"
+
+    _, layer, other = network()
+    weights, inverse, state = other.forward_weights.detach().clone(), torch.eye(20, dtype=torch.float64), None
+    gain, kappa, factor = options.get("Lambda", 1.0), options.get("kappa", 1.0), options.get("forgetting")
+    out = None
+    with torch.no_grad():
+        for t in range(11):
+            seen, state = layer(x[:, t].double() if t < 3 else out, state)
+            out = torch.sigmoid(seen @ weights)
+            if t < 2:
+                continue
+            phi, error = seen.mean(0), (out - y[:, t - 2]).mean(0)
+            k = inverse @ phi
+            h = 1.0 / ((factor or gain) + (1.0 if factor else kappa) * (phi @ k))
+            weights = weights - options.get("params_lr", 1.0) * h * torch.outer(k, error)
+            taken = h * torch.outer(k, k)
+            inverse = (inverse - taken) / factor if factor else gain * inverse - kappa * taken
+    torch.testing.assert_close(readout.forward_weights.detach(), weights, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(algorithm.P_list[0], inverse, rtol=1e-9, atol=1e-11)
+
+
+def test_presynaptic_says_what_it_needs():
+    with pytest.raises(ValueError, match="is_recurrent: expected True with strategy presynaptic, got False"):
+        RLS(strategy="presynaptic")
+    model, layer = closed_loop(hidden=True)
+    batches = [(torch.zeros(1, 5, 9), torch.rand(1, 8, 9))]
+    first = next(iter(model.input_layers.values()))
+    with pytest.raises(ValueError, match="learns the weights of the output layer only"):
+        trained(RLS, model, first, batches, strategy="presynaptic")
+    with pytest.raises(NotImplementedError, match="needs the native driver, but its windows have 2 steps"):
+        trained(RLS, model, layer, batches, strategy="presynaptic", backward_time_steps=2)
 
 
 @pytest.mark.parametrize("kind", [RLS, Stepwise])
@@ -476,7 +532,7 @@ def test_resumed_run_is_bit_identical(tmp_path):
 
 def test_arguments_out_of_range():
     for options, message in (
-        ({"strategy": "fast"}, "strategy: expected one of inputs, outputs, grad"),
+        ({"strategy": "fast"}, "strategy: expected one of inputs, outputs, presynaptic, grad"),
         ({"Lambda": 0.0}, "Lambda: expected more than 0 and at most 1, got 0.0"),
         ({"Lambda": 1.1}, "Lambda: expected more than 0"),
     ):
