@@ -12,15 +12,6 @@ from helpers import GOLDEN
 
 LISTED = json.loads((GOLDEN / "public_names.json").read_text())
 
-# Written elsewhere at the moment; to be taken away when it is there.
-MISSING = "visualisation"
-MISSING_NAMES = {"Visualise", "VisualiseKMeans", "VisualisePCA", "VisualiseUMAP", "visualisation"}
-MISSING_PATHS = (
-    "neurotorch.visualisation",
-    "neurotorch.callbacks.training_visualization",
-    "neurotorch.callbacks.history",
-)
-
 # Methods with an underscore that subclasses of the learning rules override or call; why some are not there.
 NO_HOOKS = {
     # Layers that only have hooks run layer by layer, not in the order of time.
@@ -28,12 +19,6 @@ NO_HOOKS = {
     "Eprop": {"_hidden_hook", "_decorate_hidden_forward"},  # runs the network itself: step by step, or natively
     "RLS": {"_output_hook", "_get_x_batch_from_buffer", "_try_put_on_device", "_put_on_cpu", "_asserts"},  # likewise
 }
-
-
-def marked(paths):
-    """The paths as parameters; those that start with a missing one are expected to fail."""
-    missing = pytest.mark.xfail(reason=f"no {MISSING} yet")
-    return [pytest.param(p, marks=[missing] if p.startswith(MISSING_PATHS) else []) for p in paths]
 
 
 def resolve(path):
@@ -62,28 +47,25 @@ def refused(function, names):
     return [name for name in names if name not in taken]
 
 
-@pytest.mark.parametrize("path", marked(LISTED["modules"]))
+@pytest.mark.parametrize("path", LISTED["modules"])
 def test_modules_have_their_names(path):
     module = importlib.import_module(path)
-    missing = [name for name in LISTED["modules"][path] if not hasattr(module, name)]
-    if path == "neurotorch":
-        missing = [name for name in missing if name not in MISSING_NAMES]
-    assert not missing
+    assert not [name for name in LISTED["modules"][path] if not hasattr(module, name)]
 
 
-@pytest.mark.parametrize("path", marked(LISTED["functions"]))
+@pytest.mark.parametrize("path", LISTED["functions"])
 def test_functions_take_their_arguments(path):
     assert not refused(resolve(path), LISTED["functions"][path])
 
 
-@pytest.mark.parametrize("path", marked(LISTED["classes"]))
+@pytest.mark.parametrize("path", LISTED["classes"])
 def test_classes_have_their_members(path):
     cls = resolve(path)
     listed = [name for kind in ("methods", "properties", "attributes") for name in inherited(path, kind)]
     assert not [name for name in listed if not hasattr(cls, name)]
 
 
-@pytest.mark.parametrize("path", marked(LISTED["classes"]))
+@pytest.mark.parametrize("path", LISTED["classes"])
 def test_methods_take_their_arguments(path):
     cls = resolve(path)
     found = {
