@@ -148,6 +148,11 @@ class CheckpointManager(BaseCallback):
     def checkpoints_meta_path(self, value: str | Path | None) -> None:
         self._meta_path = None if value is None else str(value)
 
+    @property
+    def curr_best_metric(self) -> float:
+        """The best metric so far; infinite before the first."""
+        return self.best_metric
+
     def _meta(self) -> dict[str, Any]:
         try:
             content = json.loads(Path(self.checkpoints_meta_path).read_text())

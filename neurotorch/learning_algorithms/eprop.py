@@ -226,6 +226,7 @@ class Eprop(EpropSteps):
                 f"backward_time_steps: expected at most the {self.update} steps of an update, "
                 f"got {self.backward_time_steps}"
             )
+        self.optim_time_steps = None if isinstance(self.update, str) else self.update
         self.rate_target, self.rate_coeff = rate_target, rate_coeff
         if rate_coeff != 0.0 and (rate_target is None or self.update != "sequence"):
             raise ValueError('rate_coeff: expected a rate_target and update="sequence" with it')
@@ -322,6 +323,15 @@ class Eprop(EpropSteps):
         ]
         return self.param_groups
 
+    def _get_feedback_gen_func(self) -> Callable[..., Tensor]:
+        """The function of the strategy."""
+        functions, name = self.FEEDBACKS_GEN_FUNCS, self.feedbacks_gen_strategy.lower()
+        if name not in functions:
+            raise NotImplementedError(
+                f"feedbacks_gen_strategy: expected one of {', '.join(functions)}, got {self.feedbacks_gen_strategy!r}"
+            )
+        return functions[name]
+
     def make_feedback_weights(self, *args: Any, **kwargs: Any) -> Tensor:
         """One feedback matrix, clipped to its largest norm; the arguments are those of ``FEEDBACKS_GEN_FUNCS``.
 
@@ -330,12 +340,7 @@ class Eprop(EpropSteps):
         NotImplementedError
             There is no such strategy.
         """
-        functions, name = self.FEEDBACKS_GEN_FUNCS, self.feedbacks_gen_strategy.lower()
-        if name not in functions:
-            raise NotImplementedError(
-                f"feedbacks_gen_strategy: expected one of {', '.join(functions)}, got {self.feedbacks_gen_strategy!r}"
-            )
-        matrix = functions[name](*args, **kwargs)
+        matrix: Tensor = self._get_feedback_gen_func()(*args, **kwargs)
         clip_tensors_norm_([matrix], self.feedback_weights_norm_clip_value)
         return matrix
 

@@ -18,13 +18,29 @@ from neurotorch.trainers.training_state import TrainingState as TrainingState
 from neurotorch.transforms import ToTensor
 from neurotorch.transforms.base import move_to
 from neurotorch.utils import unpack_x_hh_y
-from neurotorch.utils.arguments import warn_unknown
+from neurotorch.utils.arguments import warn_uncalled, warn_unknown
 
 
 def _as_callbacks(given: Any) -> list[BaseCallback]:
     if given is None:
         return []
     return [given] if isinstance(given, BaseCallback) else list(given)
+
+
+# Methods of NeuroTorch that set what was not given.
+_UNCALLED = tuple(
+    f"_set_default_{what}"
+    for what in [
+        "kwargs",
+        "optimizer",
+        "reg_optimizer",
+        "metrics",
+        "criterion",
+        "regularization",
+        "device",
+        "callbacks",
+    ]
+)
 
 
 class Trainer:
@@ -109,6 +125,7 @@ class Trainer:
                 warnings.warn(f"{name}: give it to the learning algorithm", DeprecationWarning, stacklevel=2)
         defaults = {"n_epochs": 1, "lr": 1e-3, "reg_lr": 1e-2, "weight_decay": 0.0, "batch_size": 256}
         self._warn_unknown(kwargs, Trainer.__init__, stacklevel=4)
+        warn_uncalled(self, Trainer, _UNCALLED, "give it as an argument")
         self.kwargs: dict[str, Any] = {**defaults, "exec_metrics_on_train": True, **kwargs}
         assert self.kwargs["batch_size"] > 0, f"batch_size: expected a positive number, got {self.kwargs['batch_size']}"
         self.model = model

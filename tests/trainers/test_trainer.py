@@ -504,3 +504,12 @@ def test_the_null_state_is_that_of_a_new_trainer():
     assert make_trainer(model).state == null
     assert (null.iteration, null.stop_training_flag, null.itr_metrics, null.objects) == (None, False, {}, {})
     assert TrainingState.get_null_state().objects is not null.objects
+
+
+def test_defaults_of_a_subclass_that_nothing_calls_warn():
+    class Own(Trainer):
+        def _set_default_metrics(self):
+            raise AssertionError
+
+    with pytest.warns(UserWarning, match="Own: its own _set_default_metrics is not called; give it as an argument"):
+        Own(SequentialRNN([LILayer(3, 2)]).build())
