@@ -233,11 +233,14 @@ class Trainer:
         return self
 
     def load_state(self) -> None:
-        """Restore all callbacks and the random generators from what the first checkpoint manager loaded."""
+        """Restore callbacks, metrics and random generators from what the first checkpoint manager loaded."""
         managers = self.checkpoint_managers
         manager = managers[0] if len(managers) else None
         if isinstance(manager, CheckpointManager) and manager.curr_checkpoint is not None:
             self.callbacks.load_checkpoint_state(self, manager.curr_checkpoint)
+            metrics = dict(manager.curr_checkpoint.get(CheckpointManager.CHECKPOINT_METRICS_KEY) or {})
+            losses = {name: metrics.get(name) for name in ("train_loss", "val_loss")}
+            self.update_state_(itr_metrics=metrics, **losses)
             manager.restore_random_state()
 
     def train(
@@ -294,8 +297,9 @@ class Trainer:
         self.kwargs.update(kwargs)
         self._load_checkpoint_mode = load_checkpoint_mode
         self._force_overwrite = force_overwrite
-        if self.state.stop_training_flag and self._finished == self.state.iteration:
-            self.update_state_(iteration=self._iteration() + 1)
+        if self._finished is not None and self._finished == self.state.iteration:
+            self.update_state_(iteration=self._finished + 1)
+        self._finished = None
         n_epochs = int(self.kwargs["n_epochs"]) if n_epochs is None else n_epochs
         self.update_state_(n_iterations=n_iterations, n_epochs=n_epochs, stop_training_flag=False)
         self.update_objects_state_(train_dataloader=train_dataloader, val_dataloader=val_dataloader)
@@ -305,19 +309,22 @@ class Trainer:
             self.model.build()  # type: ignore[operator]
         try:
             self.callbacks.start(self)  # type: ignore[attr-defined]
+            history = self.training_history
+            self.update_state_(itr_metrics=history.get_item_at(-1) if len(history) else {})
             self.load_state()
             if self.state.iteration is None:
                 self.update_state_(iteration=0)
-            history = self.training_history
-            last = history.get_item_at(-1) if len(history) else {}
             if val_dataloader is None:
-                last = {name: value for name, value in last.items() if not name.startswith("val_")}
-                self.update_state_(val_loss=None, val_metrics=None)
-            self.update_state_(itr_metrics=last)
-            self._iterate(p_bar_position, p_bar_leave)
+                kept = {name: value for name, value in self.state.itr_metrics.items() if not name.startswith("val_")}
+                self.update_state_(val_loss=None, val_metrics=None, itr_metrics=kept)
+            if not (self._has_loaded() and any(callback.is_over(self) for callback in self.callbacks)):
+                self._iterate(p_bar_position, p_bar_leave)
         finally:
             self.callbacks.close(self)
         return self.training_history
+
+    def _has_loaded(self) -> bool:
+        return any(getattr(manager, "curr_checkpoint", None) is not None for manager in self.checkpoint_managers)
 
     def _iterate(self, position: int | None, leave: bool | None) -> None:
         bar = self._progress_bar(position, leave)
