@@ -98,5 +98,5 @@ class ProcessGroup(Processes):
             flat = torch.cat([tensor.reshape(-1) for tensor in alike])
             self._dist.all_reduce(flat, group=self._group)
             flat /= self.size
-            for tensor, part in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
+            for tensor, part in zip(alike, torch.split(flat, [tensor.numel() for tensor in alike]), strict=True):
                 tensor.copy_(part.view_as(tensor))

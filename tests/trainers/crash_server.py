@@ -9,6 +9,7 @@ import pathlib
 import random
 import signal
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -166,6 +167,8 @@ def run(folder, n_iterations, kill_at, seconds):
 
 def main():
     torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        train(folder, 1)  # imports what training imports, once for all processes
     for line in sys.stdin:
         folder, n_iterations, kill_at, seconds = line.split()
         print(run(folder, int(n_iterations), int(kill_at), float(seconds)), flush=True)
