@@ -25,6 +25,7 @@ from neurotorch.learning_algorithms._eprop_network import LearnedNetwork, add_gr
 from neurotorch.learning_algorithms._eprop_offline import run_offline
 from neurotorch.learning_algorithms._eprop_online import run_online
 from neurotorch.learning_algorithms._eprop_steps import EpropSteps, StepRun
+from neurotorch.learning_algorithms._features import ACCUMULATION, AMP, PROCESSES, SCALING
 from neurotorch.learning_algorithms.learning_algorithm import merged_parameters, modules_of
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules.base import SizedModule
@@ -142,6 +143,7 @@ class Eprop(EpropSteps):
     """
 
     FEEDBACK_WEIGHTS_KEY = "feedback_weights"
+    UNSUPPORTED = frozenset({ACCUMULATION, AMP, PROCESSES, SCALING})
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from neurotorch.learning_algorithms._features import ACCUMULATION, SCALING
 from neurotorch.learning_algorithms._windows import Targets, WindowSteps, repeated, time_steps, whole_steps, windows
 from neurotorch.learning_algorithms.bptt import BPTT
 from neurotorch.learning_algorithms.learning_algorithm import modules_of
@@ -55,7 +56,7 @@ class TBPTT(BPTT):
     nan, posinf, neginf, use_hooks
         Without effect here: the first three are for subclasses, and layers are not patched in either way.
     **kwargs
-        See :class:`BPTT`. `grad_norm_clip_value` clips after every window.
+        See :class:`BPTT`. `grad_norm_clip_value` clips after every window; batches cannot be accumulated.
 
     Raises
     ------
@@ -69,6 +70,8 @@ class TBPTT(BPTT):
     NonFiniteError
         While training: the loss or a gradient is not finite. The weights are those before the window.
     """
+
+    UNSUPPORTED = frozenset({ACCUMULATION, SCALING})
 
     def __init__(
         self,
@@ -251,6 +254,7 @@ class TBPTT(BPTT):
                 before = self._grads.get(id(p))
                 grad = torch.zeros_like(p) if p.grad is None else p.grad
                 self._grads[id(p)] = p.grad = grad if before is None else before.mul_(self.alpha).add_(grad)
+        self._average_gradients(self.trainer)
         self._check_gradients(self.trainer.model)
 
     def _make_optim_step(self, **kwargs: Any) -> None:
@@ -286,6 +290,7 @@ class TBPTT(BPTT):
 
     def close(self, trainer: Any, **kwargs: Any) -> None:
         """Leave the model also after an error."""
+        super().close(trainer, **kwargs)
         self._release()
 
     def extra_repr(self) -> str:

@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 
-import pytest
 import torch
 from helpers import GOLDEN
 from safetensors import safe_open
