@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from neurotorch.functional import LayerCall, run_network
+from neurotorch.modules.layers._fused import FusedLayer
 from neurotorch.modules.layers._lengths import hold, silence
 from neurotorch.modules.layers.base import BaseLayer
-from neurotorch.modules.plan import FUSED_NETWORK, FUSED_SEQUENCE, choose, step_reason
+from neurotorch.modules.plan import FUSED_NETWORK, FUSED_SEQUENCE, choose, defines_forward, step_reason
 
 State = tuple[Tensor, ...] | None
 Result = tuple[list[Tensor], list[State]]
@@ -80,10 +81,21 @@ def _as_given(state: Any) -> Any:
     return state[0] if isinstance(state, _Bare) else state
 
 
+def _check_axes(layer: torch.nn.Module, x: Tensor, expected: int) -> None:
+    """ValueError for more axes than a layer with neurons has, which would take one of them for time."""
+    if x.dim() > expected and isinstance(layer, FusedLayer) and layer.state_names and not defines_forward(layer):
+        wanted = "[B, T, F]" if expected == 3 else "[B, F] at each step"
+        raise ValueError(
+            f"layer {layer.name!r}: {type(layer).__name__} takes inputs {wanted}, got {list(x.shape)}; further axes go "
+            "through Linear and modules of torch only"
+        )
+
+
 def call_layer(
     layer: torch.nn.Module, stateful: bool, x: Tensor, state: Any, extra: dict[str, Any]
 ) -> tuple[Tensor, Any]:
     """One step of one layer: its output and its new state."""
+    _check_axes(layer, x, 2)
     result = layer(x, state, **extra) if stateful else layer(x)
     if isinstance(result, Tensor):
         return result, None
@@ -117,6 +129,7 @@ def _run_layer(
 ) -> tuple[Tensor, State]:
     """One layer over the whole sequence."""
     keep = schedule.keep_hidden
+    _check_axes(layer, x, 3)
     if step_reason(layer) is None:
         assert isinstance(layer, BaseLayer)
         # A sequence method of somebody's own need not know of lengths that nobody gave.
@@ -144,7 +157,7 @@ def run(network: Network, x: list[Tensor], states: list[State], schedule: Schedu
     if schedule.lengths is not None and schedule.total > schedule.given:
         return _run_by_length(network, x, states, schedule, schedule.lengths)
     mode, _ = choose(network.layers, len(x), schedule.total > schedule.given)
-    if mode == FUSED_NETWORK:
+    if mode == FUSED_NETWORK and all(x_k.dim() == 3 for x_k in x):
         return _run_closed_loop(network, x, states, schedule)
     if mode == FUSED_SEQUENCE:
         return _run_open_loop(network, x, states, schedule)
