@@ -15,6 +15,7 @@ from neurotorch.callbacks.foresight import ForesightTimeStepUpdaterOnTarget
 from neurotorch.callbacks.history import TrainingHistory
 from neurotorch.callbacks.lr_schedulers import LinearLRScheduler, LRSchedulerOnMetric
 from neurotorch.callbacks.teacher_forcing import TeacherForcing
+from neurotorch.callbacks.tensorboard import TensorBoardLogger
 
 __all__ = [
     "BaseCallback",
@@ -32,5 +33,6 @@ __all__ = [
     "LinearLRScheduler",
     "LoadCheckpointMode",
     "TeacherForcing",
+    "TensorBoardLogger",
     "TrainingHistory",
 ]
