@@ -61,6 +61,10 @@ if TYPE_CHECKING:
     from neurotorch.transforms import IdentityTransform as IdentityTransform
     from neurotorch.transforms import ToDevice as ToDevice
     from neurotorch.transforms import ToTensor as ToTensor
+    from neurotorch.visualisation import Visualise as Visualise
+    from neurotorch.visualisation import VisualiseKMeans as VisualiseKMeans
+    from neurotorch.visualisation import VisualisePCA as VisualisePCA
+    from neurotorch.visualisation import VisualiseUMAP as VisualiseUMAP
 
 __all__ = [
     "BPTT",
@@ -109,6 +113,10 @@ __all__ = [
     "Trainer",
     "TrainingHistory",
     "TrainingState",
+    "Visualise",
+    "VisualiseKMeans",
+    "VisualisePCA",
+    "VisualiseUMAP",
     "WilsonCowanCURBDLayer",
     "WilsonCowanLayer",
     "init",
@@ -144,6 +152,10 @@ _LAZY = {
     "Trainer": "trainers",
     "TrainingHistory": "callbacks",
     "TrainingState": "trainers",
+    "Visualise": "visualisation",
+    "VisualiseKMeans": "visualisation",
+    "VisualisePCA": "visualisation",
+    "VisualiseUMAP": "visualisation",
     "callbacks": "",
     "functional": "",
     "learning_algorithms": "",
@@ -153,6 +165,7 @@ _LAZY = {
     "regularization": "",
     "trainers": "",
     "transforms": "",
+    "visualisation": "",
     "__version__": "_version",
 }
 

@@ -27,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from neurotorch.utils.export import add_export_parser
 
     parser = argparse.ArgumentParser(
-        prog="neurotorch", description="Fit networks of spiking and rate neurons to recordings, on fused kernels."
+        prog="neurotorch",
+        description="Fit networks of spiking and rate neurons to recordings, and train them to classify, on fused "
+        "kernels.",
     )
     parser.add_argument("--version", action="version", version=f"neurotorch {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -41,15 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_fitting_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``fit`` and ``predict``; each sets ``run``, a function of the parsed arguments that returns the status."""
+    """Add ``fit``, ``predict`` and ``classify``.
+
+    Each sets ``run``, a function of the parsed arguments that returns the status.
+    """
     try:
+        from neurotorch.classification.command import add_classify_parser
         from neurotorch.fitting.command import add_fit_parser, add_predict_parser
     except ModuleNotFoundError as error:
-        if error.name not in ("neurotorch.fitting", "neurotorch.fitting.command"):
+        parts = ("neurotorch.fitting", "neurotorch.classification")
+        if error.name not in {name for part in parts for name in (part, f"{part}.command")}:
             raise
         return
     add_fit_parser(commands)
     add_predict_parser(commands)
+    add_classify_parser(commands)
 
 
 def _print_info(parsed: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_LAYERS = GOLDEN / "layers"
@@ -54,3 +55,10 @@ def assert_near(actual: Tensor | None, expected: Tensor, tolerance: float, what:
 def leaves(*tensors: Tensor) -> list[Tensor]:
     """Copies that require gradients, strides kept."""
     return [t.detach().clone(memory_format=torch.preserve_format).requires_grad_() for t in tensors]
+
+
+def counted_operators(function):
+    """Names of the native operators that a call runs, and how often."""
+    with profile(activities=[ProfilerActivity.CPU]) as recorded:
+        function()
+    return {event.key: event.count for event in recorded.key_averages() if event.key.startswith("neurotorch::")}

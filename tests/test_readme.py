@@ -1,9 +1,10 @@
-"""The Python examples of the README and of the page on learning run, and the commands exist."""
+"""The Python examples of the README and of two pages run, and the commands exist."""
 
 import re
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from neurotorch.cli import main
 
@@ -23,13 +24,17 @@ def test_example_runs(number):
     exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {})
 
 
-def test_examples_of_learning_run():
+@pytest.mark.parametrize("page", ["learning", "figures"])
+def test_examples_of_pages_run(page, tmp_path, monkeypatch):
     """The first one makes what the others use."""
-    found = examples((ROOT / "docs" / "learning.md").read_text())
+    found = examples((ROOT / "docs" / f"{page}.md").read_text())
     assert found
+    monkeypatch.chdir(tmp_path)
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kwargs: save(self, *args, **{**kwargs, "dpi": 20}))
     shared = {}
     for number, example in enumerate(found):
-        exec(compile(example, f"learning.md example {number}", "exec"), shared)
+        exec(compile(example, f"{page}.md example {number}", "exec"), shared)
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^    neurotorch (\w+)", README, re.MULTILINE))))

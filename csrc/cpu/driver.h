@@ -78,6 +78,9 @@ constexpr double kDenseRate = 0.35;
 constexpr int64_t kBlock = 4;           // samples that share one pass over the weights
 constexpr int64_t kBackwardBlock = 32;  // the same where the weights are packed
 
+NT_HD float square_root(float x) { return __builtin_sqrtf(x); }
+NT_HD double square_root(double x) { return __builtin_sqrt(x); }
+
 template <class T>
 NT_HD void copy_row(int64_t n, const T* from, T* to) {
   if (n > 0 && from != to) __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(T));

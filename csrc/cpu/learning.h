@@ -27,9 +27,6 @@ NT_HD T lane_sum(int64_t n, F f) {
   return total;
 }
 
-NT_HD float square_root(float x) { return __builtin_sqrtf(x); }
-NT_HD double square_root(double x) { return __builtin_sqrt(x); }
-
 // Local derivatives of one layer at one step, for all samples. Zeroed memory is one without any.
 template <class T>
 struct Local {

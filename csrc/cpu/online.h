@@ -1,48 +1,25 @@
-// Driver of a network that learns while it runs: forward step, errors, learning signals, traces and updates, step by
-// step. Memory does not depend on the number of steps. Members of a team share columns of the network and rows of
+// Driver of a network that learns while it runs: forward step, errors, learning signals, traces and updates, or least
+// squares, step by step. Memory does not depend on the number of steps. Members of a team share columns of the network and rows of
 // synapses; what is small each computes for itself.
 #pragma once
 
+#include "arena.h"
 #include "learning.h"
 #include "network.h"
+#include "rls.h"
 
 NT_NAMESPACE_BEGIN
-
-// Zeroed pieces of memory that live as long as this.
-class Arena {
- public:
-  Arena() = default;
-  ~Arena() {
-    while (last_ != nullptr) {
-      void* before = *static_cast<void**>(last_);
-      free(last_);
-      last_ = before;
-    }
-  }
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-
-  template <class T>
-  T* take(int64_t count) {
-    const size_t bytes = 64 + static_cast<size_t>(Scratch::bytes<T>(count));
-    void* block = nullptr;
-    if (posix_memalign(&block, 64, bytes) != 0) abort();
-    __builtin_memset(block, 0, bytes);
-    *static_cast<void**>(block) = last_;
-    last_ = block;
-    return reinterpret_cast<T*>(static_cast<char*>(block) + 64);
-  }
-
- private:
-  void* last_ = nullptr;
-};
 
 template <class T>
 class OnlineRun {
  public:
   OnlineRun(const Online<T>& net, const Team& team)
-      : net_(net), team_(team), batch_(net.network.batch), layers_(net.network.layers) {
-    widest_ = widest_row(net.network);
+      : net_(net),
+        team_(team),
+        batch_(net.network.batch),
+        layers_(net.network.layers),
+        widest_(widest_row(net.network)),
+        solvers_(net, team, arena_, widest_) {
     for (auto& r : current_) r = arena_.take<T>(widest_);
     for (auto& r : recurrent_) r = arena_.take<T>(widest_);
     for (auto& r : seen_) r = arena_.take<T>(widest_);
@@ -70,6 +47,11 @@ class OnlineRun {
     for (int64_t t = net_.begin; t < net_.end; ++t) {
       if (net_.forward) forward(t);
       if (net_.learn && !learn(t)) return;
+      const auto presynaptic = [this](const OnlineSolver<T>& a, int64_t step, int64_t b) {
+        return a.source == Source::input ? net_.network.layer[a.layer].input.row(b, 0)
+                                         : presynaptic_rows(a.layer, step) + b * net_.network.layer[a.layer].neurons;
+      };
+      if (net_.learn && !solvers_.step(t, presynaptic)) return;
     }
   }
 
@@ -347,7 +329,7 @@ class OnlineRun {
     if (a.source == Source::input) {
       at.pre = layer.input.row(0, 0), at.pre_stride = layer.input.batch;
     } else if (a.source == Source::recurrent) {
-      at.pre = presynaptic(a.layer, t), at.pre_stride = layer.neurons;
+      at.pre = presynaptic_rows(a.layer, t), at.pre_stride = layer.neurons;
     }
     for (int64_t q = 0; q < a.input_poles; ++q) {
       T* filtered = a.filtered_input[q];
@@ -360,7 +342,7 @@ class OnlineRun {
   }
 
   // What the recurrent weights saw at step t, of all samples.
-  const T* presynaptic(int64_t l, int64_t t) {
+  const T* presynaptic_rows(int64_t l, int64_t t) {
     const NetworkLayer<T>& layer = net_.network.layer[l];
     const ModelInfo& info = model_info(layer.model);
     if (!info.computes_presynaptic) return state_row(l, info.presynaptic, t, 0);
@@ -618,6 +600,7 @@ class OnlineRun {
   const Team& team_;
   Arena arena_;
   int64_t batch_, layers_, widest_, updates_ = 0;
+  Solvers<T> solvers_;
   T *current_[kBlock], *recurrent_[kBlock], *seen_[kBlock];
   T *zeros_, *ones_, *value_, *rows_, *gradient_, *pre_, *constants_;
   int32_t* index_;

@@ -1,8 +1,9 @@
-// One run of a network that learns while it runs (e-prop): the network, the traces of its synapses, learning signals
+// One run of a network that learns while it runs (e-prop, least squares): the network, the traces of its synapses, learning signals
 // and optimisers. Torch-free. Rows are padded with zeros to `stride` entries unless said otherwise.
 #pragma once
 
 #include "network_arguments.h"
+#include "rls_arguments.h"
 
 namespace nt {
 
@@ -84,13 +85,31 @@ struct OnlineTrace {
   double steps = 0, sign_steps = 0;  // updates before this run
 };
 
+// The output of the step before, that of the step itself, or what the weights saw.
+enum class Regressor : int64_t { before, after, presynaptic };
+
+// Recursive least squares of one matrix, which takes a step after every step of the network.
+template <class T>
+struct OnlineSolver {
+  int64_t output = 0;  // whose error it is; regressor and error are means over the samples
+  int64_t layer = 0;   // the matrix
+  Source source = Source::input;
+  Regressor regressor = Regressor::before;
+  const T* before = nullptr;  // [inputs]: the output before at the first target
+  RlsUpdate<T> update;        // stored weights, P and the rule; the driver adds regressor and error
+  T* effective = nullptr;     // what the network reads, like the stored weights, and maybe the same
+  const T* mask = nullptr;    // like the weights; null: none
+  const T* sign = nullptr;    // [inputs], activated; null without Dale's law
+};
+
 template <class T>
 struct Online {
   Network<T> network;
   const OnlineLayer<T>* layer = nullptr;
   const OnlineSignal<T>* signal = nullptr;
   const OnlineTrace<T>* trace = nullptr;
-  int64_t signals = 0, traces = 0, keep = 0;
+  const OnlineSolver<T>* solver = nullptr;
+  int64_t signals = 0, traces = 0, solvers = 0, keep = 0;
   int64_t begin = 0, end = 0;  // steps of this call
   bool forward = true, learn = true;
   int64_t every = 1, first_target = 0;  // update after so many steps, and none before the first target
@@ -100,7 +119,7 @@ struct Online {
   OnlineOptimizer optimizer[2];
   T* shared_signals = nullptr;       // [signals, B, widest padded row]
   double* shared_squares = nullptr;  // [rows of all traces]: squared norms
-  int64_t* found = nullptr;          // set to 1 + group when a watched gradient is not finite, and the run stops
+  int64_t* found = nullptr;          // set when the run stops: 1 + group of a watched gradient; with solvers 1: a P, 2: an error
 };
 
 }  // namespace nt

@@ -18,9 +18,11 @@ class OnlineReader {
     for (int64_t l = 0; l < run.network.layers; ++l) take_layer(l);
     for (int64_t s = 0; s < run.signals; ++s) take_signal();
     for (int64_t k = 0; k < run.traces; ++k) take_trace();
+    for (int64_t k = 0; k < run.solvers; ++k) take_solver();
     require(at_ == program_.size() && number_at_ == numbers_.size(), "program: has entries that nobody reads");
     run.network.layer = layers_.data(), run.network.feedback = feedback_.data(), run.network.teacher = teacher_.data();
     run.layer = own_.data(), run.signal = signals_.data(), run.trace = traces_.data();
+    run.solver = solvers_.data();
     shared_signals_.resize(static_cast<size_t>(run.signals * batch_ * widest()));
     shared_squares_.resize(static_cast<size_t>(rows_of_traces_));
     run.shared_signals = shared_signals_.data(), run.shared_squares = shared_squares_.data();
@@ -88,6 +90,7 @@ class OnlineReader {
     run.forward = next() != 0, run.learn = next() != 0;
     run.every = next(), run.first_target = next(), run.mean_error = next() != 0, run.watch = next() != 0;
     run.signals = next(1 << 20, "number of signals"), run.traces = next(1 << 20, "number of traces");
+    run.solvers = next(1 << 20, "number of solvers");
     run.keep = next(net.steps + 1, "number of kept steps");
     require(run.every > 0, "program: expected an update after a number of steps");
     net.teacher_weight = static_cast<T>(number());
@@ -241,6 +244,34 @@ class OnlineReader {
     traces_.push_back(a);
   }
 
+  void take_solver() {
+    OnlineSolver<T> a;
+    a.output = next(run.network.output_layers, "output"), a.layer = next(run.network.layers, "layer");
+    a.source = static_cast<Source>(next(2, "source")), a.regressor = static_cast<Regressor>(next(3, "regressor"));
+    const int64_t l = a.layer;
+    const NetworkLayer<T>& layer = layers_[static_cast<size_t>(l)];
+    const NetworkLayer<T>& output = layers_[static_cast<size_t>(first_output() + a.output)];
+    const bool is_recurrent = a.source == Source::recurrent;
+    require(!is_recurrent || layer.recurrent != nullptr, "program: the layer is not recurrent");
+    RlsUpdate<T>& u = a.update;
+    u.inputs = is_recurrent ? layer.neurons : layer.inputs, u.outputs = layer.neurons;
+    a.before = data(u.inputs);
+    require(u.outputs == output.neurons, "program: the weights do not lead to as many neurons as the output has");
+    require(a.regressor == Regressor::presynaptic || u.inputs == output.neurons ||
+                (a.regressor == Regressor::before && run.first_target + 1 >= run.network.steps),
+            "program: the output cannot be the regressor of these weights");
+    require(a.regressor != Regressor::before || a.before != nullptr, "program: expected the regressor of the first step");
+    u.weight_stride = stride_of(l);
+    u.weight = needed(u.inputs * u.weight_stride, "weights");
+    a.effective = needed(u.inputs * u.weight_stride, "weights that the network reads");
+    a.mask = data(u.inputs * u.weight_stride), a.sign = data(u.inputs);
+    u.inverse = needed(u.inputs * u.inputs, "an inverse correlation"), u.direction = needed(u.inputs, "a direction");
+    u.gain = static_cast<T>(number()), u.kappa = static_cast<T>(number()), u.keep = static_cast<T>(number());
+    u.take = static_cast<T>(number()), u.rate = static_cast<T>(number());
+    entries_ += u.inputs * u.inputs;
+    solvers_.push_back(a);
+  }
+
   int64_t widest() const {
     int64_t most = 0;
     for (const NetworkLayer<T>& layer : layers_) {
@@ -290,6 +321,7 @@ class OnlineReader {
   std::vector<int64_t> feedback_;
   std::vector<OnlineSignal<T>> signals_;
   std::vector<OnlineTrace<T>> traces_;
+  std::vector<OnlineSolver<T>> solvers_;
 };
 
 }  // namespace

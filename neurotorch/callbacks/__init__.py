@@ -1,5 +1,6 @@
 """What a trainer calls while it trains."""
 
+from neurotorch.callbacks import checkpoints_manager as checkpoints_manager
 from neurotorch.callbacks.base_callback import BaseCallback, CallbacksList
 from neurotorch.callbacks.checkpoint_manager import CheckpointManager, LoadCheckpointMode
 from neurotorch.callbacks.convergence import ConvergenceTimeGetter
@@ -16,6 +17,7 @@ from neurotorch.callbacks.history import TrainingHistory
 from neurotorch.callbacks.lr_schedulers import LinearLRScheduler, LRSchedulerOnMetric
 from neurotorch.callbacks.teacher_forcing import TeacherForcing
 from neurotorch.callbacks.tensorboard import TensorBoardLogger
+from neurotorch.callbacks.training_visualization import TrainingHistoryVisualizationCallback
 
 __all__ = [
     "BaseCallback",
@@ -35,4 +37,5 @@ __all__ = [
     "TeacherForcing",
     "TensorBoardLogger",
     "TrainingHistory",
+    "TrainingHistoryVisualizationCallback",
 ]

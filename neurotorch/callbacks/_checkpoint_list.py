@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class CheckpointList:
             return {}
         return content if isinstance(content, dict) else {}
 
-    def _write(self, content: dict[str, Any]) -> None:
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Write the content in place of the present one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(self.path) as temporary:
             temporary.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
@@ -52,7 +54,7 @@ class CheckpointList:
         abandoned.pop(str(itr), None)  # its file is overwritten
         if not abandoned:
             content.pop(self.ABANDONED, None)
-        self._write(content)
+        self.write(content)
 
     def leave_after(self, itr: int) -> None:
         """Count the entries of later iterations no longer; the run goes on from this one."""
@@ -65,7 +67,7 @@ class CheckpointList:
             if content.get(self.BEST) in later.values():
                 del content[self.BEST]
                 content.pop(self.BEST_METRIC, None)
-            self._write(content)
+            self.write(content)
 
     def remove(self) -> None:
         """Remove the list, and then the files that it lists."""

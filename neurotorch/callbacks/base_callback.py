@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import inspect
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from neurotorch.utils.arguments import warn_unknown
+
+
+def _count(kind: type[BaseCallback], change: int) -> None:
+    kind.instance_counter = kind.__dict__.get("instance_counter", 0) + change
 
 
 class BaseCallback:
@@ -30,6 +35,13 @@ class BaseCallback:
         Whether it is restored from them; by default as `save_state`.
     **kwargs
         Kept in ``self.kwargs``.
+
+    Attributes
+    ----------
+    instance_counter : int
+        Of a class: how many objects of it (not of subclasses) were made and still live.
+    instance_id : int
+        What it was when the object was made.
     """
 
     DEFAULT_PRIORITY: ClassVar[int] = 10
@@ -38,6 +50,7 @@ class BaseCallback:
     DEFAULT_HIGH_PRIORITY: ClassVar[int] = 0
     UNPICKEABLE_ATTRIBUTES: ClassVar[list[str]] = ["trainer"]
     ACTS_LAST: ClassVar[bool] = False  # at the end of an iteration, whatever the priority
+    instance_counter: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -54,6 +67,9 @@ class BaseCallback:
         self.load_state = save_state if load_state is None else load_state
         self.kwargs = kwargs
         self.trainer: Any = None
+        self.instance_id: int = type(self).__dict__.get("instance_counter", 0)
+        _count(type(self), 1)
+        weakref.finalize(self, _count, type(self), -1).atexit = False
 
     def _warn_unknown(self, given: Mapping[str, Any]) -> None:
         """Warn of keywords that no constructor of this class names; for classes that forward theirs to the base."""

@@ -17,6 +17,7 @@ from neurotorch.callbacks._checkpoint_list import CheckpointList
 from neurotorch.callbacks._plain import as_plain
 from neurotorch.callbacks.base_callback import BaseCallback
 from neurotorch.utils.checkpoint_files import BEST, LAST, listed_file, listed_name, read_checkpoint
+from neurotorch.utils.collections import mapping_update_recursively
 from neurotorch.utils.files import remove_leftovers, written_whole
 from neurotorch.utils.processes import Processes
 
@@ -81,9 +82,12 @@ class CheckpointManager(BaseCallback):
         See :class:`BaseCallback`; the priority is 100.
     """
 
+    DEFAULT_PRIORITY = BaseCallback.DEFAULT_LOW_PRIORITY
     ACTS_LAST: ClassVar[bool] = True
     SAVE_EXT: ClassVar[str] = ".pt"
+    SUFFIX_SEP: ClassVar[str] = "-"
     CHECKPOINTS_META_SUFFIX: ClassVar[str] = "checkpoints"
+    CHECKPOINT_SAVE_PATH_KEY: ClassVar[str] = "save_path"
     CHECKPOINT_BEST_KEY: ClassVar[str] = "best"
     CHECKPOINT_ITRS_KEY: ClassVar[str] = "iterations"
     CHECKPOINT_ITR_KEY: ClassVar[str] = "itr"
@@ -93,6 +97,12 @@ class CheckpointManager(BaseCallback):
     CHECKPOINT_TRAINING_HISTORY_KEY: ClassVar[str] = "training_history"
     CHECKPOINT_RANDOM_STATE_KEY: ClassVar[str] = "random_state"
     LOADERS: ClassVar[tuple[str, ...]] = ("train_dataloader", "val_dataloader")
+    # What the JSON file looks like.
+    CHECKPOINT_FILE_STRUCT: ClassVar[dict[str, Any]] = {
+        CHECKPOINT_BEST_KEY: CHECKPOINT_SAVE_PATH_KEY,
+        CHECKPOINT_ITRS_KEY: {0: CHECKPOINT_SAVE_PATH_KEY},
+    }
+    load_mode_to_suffix: ClassVar[dict[LoadCheckpointMode, str]] = {mode: mode.name for mode in LoadCheckpointMode}
 
     def __init__(
         self,
@@ -109,14 +119,12 @@ class CheckpointManager(BaseCallback):
         show_best_metric_on_p_bar: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("priority", self.DEFAULT_LOW_PRIORITY)
         kwargs.setdefault("save_state", False)
         super().__init__(**kwargs)
         self._warn_unknown(self.kwargs)
         self.checkpoint_folder = str(checkpoint_folder)
         self.meta_path_prefix = meta_path_prefix
-        default = Path(checkpoint_folder) / f"{meta_path_prefix}-{self.CHECKPOINTS_META_SUFFIX}.json"
-        self.checkpoints_meta_path = str(default if checkpoints_meta_path is None else checkpoints_meta_path)
+        self._meta_path = None if checkpoints_meta_path is None else str(checkpoints_meta_path)
         self.metric = metric
         self.minimise_metric = minimise_metric
         self.save_freq = save_freq
@@ -139,7 +147,19 @@ class CheckpointManager(BaseCallback):
 
     def get_checkpoint_filename(self, itr: int = -1) -> str:
         """Name of the file of an iteration; -1 stands for none."""
-        return f"{self.meta_path_prefix}{'' if itr == -1 else f'-itr{itr}'}{self.SAVE_EXT}"
+        return f"{self.meta_path_prefix}{'' if itr == -1 else f'{self.SUFFIX_SEP}itr{itr}'}{self.SAVE_EXT}"
+
+    @property
+    def checkpoints_meta_path(self) -> str:
+        """The JSON file: the given one, or that of the prefix in the folder."""
+        if self._meta_path is not None:
+            return self._meta_path
+        name = f"{self.meta_path_prefix}{self.SUFFIX_SEP}{self.CHECKPOINTS_META_SUFFIX}.json"
+        return str(Path(self.checkpoint_folder) / name)
+
+    @checkpoints_meta_path.setter
+    def checkpoints_meta_path(self, value: str | Path | None) -> None:
+        self._meta_path = None if value is None else str(value)
 
     @property
     def _list(self) -> CheckpointList:
@@ -187,6 +207,10 @@ class CheckpointManager(BaseCallback):
             torch.save(content, temporary)
         self._list.add(itr, name, self.best_metric if best else None)
         return str(path)
+
+    def save_checkpoints_meta(self, new_info: Mapping[str, Any]) -> None:
+        """Merge entries into the JSON file, those of nested dicts too, and write it whole."""
+        self._list.write(mapping_update_recursively(self._meta(), new_info))
 
     @classmethod
     def get_save_name_from_checkpoints(

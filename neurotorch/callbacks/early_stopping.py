@@ -40,6 +40,8 @@ class EarlyStopping(BaseCallback):
         While training: there is no such metric.
     """
 
+    DEFAULT_PRIORITY = BaseCallback.DEFAULT_LOW_PRIORITY
+
     def __init__(
         self,
         patience: int = 5,
@@ -49,7 +51,6 @@ class EarlyStopping(BaseCallback):
         minimize_metric: bool = True,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("priority", self.DEFAULT_LOW_PRIORITY)
         super().__init__(**kwargs)
         self._warn_unknown(self.kwargs)
         if patience < 1:
@@ -158,6 +159,7 @@ class EarlyStoppingOnTimeLimit(BaseCallback):
     """
 
     CURRENT_SECONDS_COUNT_KEY: ClassVar[str] = "current_seconds_count"
+    DELTA_SECONDS_KEY: ClassVar[str] = "delta_seconds"
 
     def __init__(self, *, delta_seconds: float = 600.0, resume_on_load: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -178,6 +180,10 @@ class EarlyStoppingOnTimeLimit(BaseCallback):
         now = time.perf_counter()
         self.current_seconds_count += now - self.last_time_update
         self.last_time_update = now
+        self.update_flags(trainer)
+
+    def update_flags(self, trainer: Any, **kwargs: Any) -> None:
+        """End training when the time is beyond the limit."""
         if self.is_over(trainer):
             trainer.update_state_(stop_training_flag=True)
 
@@ -209,8 +215,9 @@ class EarlyStoppingOnNaN(BaseCallback):
         See :class:`BaseCallback`; the priority is 100. There is no state.
     """
 
+    DEFAULT_PRIORITY = BaseCallback.DEFAULT_LOW_PRIORITY
+
     def __init__(self, metric: str, **kwargs: Any) -> None:
-        kwargs.setdefault("priority", self.DEFAULT_LOW_PRIORITY)
         super().__init__(**kwargs)
         self._warn_unknown(self.kwargs)
         self.metric = metric
@@ -251,10 +258,11 @@ class EarlyStoppingOnStagnation(BaseCallback):
         `patience` is below 2.
     """
 
+    DEFAULT_PRIORITY = BaseCallback.DEFAULT_LOW_PRIORITY
+
     def __init__(
         self, metric: str, patience: int = 10, tol: float = 1e-4, start_with_history: bool = True, **kwargs: Any
     ) -> None:
-        kwargs.setdefault("priority", self.DEFAULT_LOW_PRIORITY)
         super().__init__(**kwargs)
         self._warn_unknown(self.kwargs)
         if patience < 2:

@@ -36,6 +36,7 @@ class ForesightTimeStepUpdaterOnTarget(BaseCallback):
         different lengths.
     """
 
+    DEFAULT_PRIORITY = BaseCallback.DEFAULT_HIGH_PRIORITY
     _SIZES = ("hh_memory_size", "out_memory_size", "foresight_time_steps")
 
     def __init__(
@@ -48,7 +49,6 @@ class ForesightTimeStepUpdaterOnTarget(BaseCallback):
         target_skip_first: bool = True,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("priority", self.DEFAULT_HIGH_PRIORITY)
         kwargs["save_state"] = False
         super().__init__(**kwargs)
         self._warn_unknown(self.kwargs)
@@ -88,6 +88,14 @@ class ForesightTimeStepUpdaterOnTarget(BaseCallback):
             raise ValueError(f"y_batch: expected targets of one length, got {sorted(lengths)}")
         return lengths.pop()
 
+    def get_hh_memory_size_from_y_batch(self, y_batch: Any) -> int:
+        """How many hidden states the model keeps for targets ``[..., T, N]``, or a dict of them."""
+        if isinstance(self.hh_memory_size_strategy, numbers.Number):
+            return int(self.hh_memory_size_strategy)
+        n_steps = self._length(y_batch)
+        whole = self.hh_memory_size_strategy == "out_memory_size"
+        return int(n_steps * self.time_steps_multiplier) if whole else n_steps
+
     def on_batch_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Set the sizes of a validation batch."""
         state, model = trainer.current_training_state, trainer.model
@@ -96,8 +104,7 @@ class ForesightTimeStepUpdaterOnTarget(BaseCallback):
         self._before = {name: getattr(model, name) for name in self._SIZES}
         n_steps = self._length(state.y_batch)
         model.foresight_time_steps = model.out_memory_size = int(n_steps * self.time_steps_multiplier)
-        sizes: dict[Any, int] = {"out_memory_size": model.out_memory_size, "foresight_time_steps": n_steps}
-        model.hh_memory_size = sizes.get(self.hh_memory_size_strategy, self.hh_memory_size_strategy)
+        model.hh_memory_size = self.get_hh_memory_size_from_y_batch(state.y_batch)
 
     def on_batch_end(self, trainer: Any, **kwargs: Any) -> None:
         """Set them back."""

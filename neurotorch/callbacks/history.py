@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from neurotorch.callbacks._history_plot import draw_history, update_history
 from neurotorch.callbacks.base_callback import BaseCallback
 
 
@@ -146,32 +147,59 @@ class TrainingHistory(BaseCallback):
     ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         """Curves over iterations: one axis for all losses and one per other metric, train and validation together.
 
+        Parameters
+        ----------
+        figsize : (float, float)
+            Inches.
+        fontsize, linewidth : float
+            Points.
+        dpi : int
+
         Returns
         -------
         figure, axes by metric, lines by column
         """
-        from matplotlib.figure import Figure
+        from neurotorch.visualisation._figures import pyplot
 
-        groups: dict[str, list[str]] = {}
-        for key in self._container:
-            base = "losses" if "loss" in key else key.removeprefix("train_").removeprefix("val_").removeprefix("test_")
-            groups.setdefault(base, []).append(key)
-        figure = Figure(figsize=figsize, dpi=dpi, layout="constrained")
-        columns = max(1, math.ceil(math.sqrt(len(groups))))
-        axes, lines = {}, {}
-        for k, (base, keys) in enumerate(groups.items()):
-            axes[base] = figure.add_subplot(math.ceil(len(groups) / columns), columns, k + 1)
-            for key in keys:
-                lines[key] = axes[base].plot(self._container[key], label=key, linewidth=linewidth)[0]
-            axes[base].set_xlabel("iteration", fontsize=fontsize)
-            axes[base].set_ylabel(base, fontsize=fontsize)
-            axes[base].legend(fontsize=fontsize)
+        figure = pyplot().figure(figsize=figsize, dpi=dpi, layout="constrained")
+        return (figure, *draw_history(self, figure, fontsize, linewidth))
+
+    def plot(
+        self,
+        save_path: str | Path | None = None,
+        show: bool = False,
+        block: bool = True,
+        close: bool = True,
+        **kwargs: Any,
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """:meth:`create_plot`, saved whole to a file where `save_path` names one, and shown if there is a display.
+
+        The figure is closed then unless `close` is off; it can still be saved. Others stay open.
+
+        Returns
+        -------
+        figure, axes by metric, lines by column
+        """
+        from neurotorch.visualisation._figures import finish
+
+        figure, axes, lines = self.create_plot(**kwargs)
+        finish(figure, save_path, show, block=block, close=close, dpi=kwargs.get("dpi", 300))
         return figure, axes, lines
 
-    def plot(self, save_path: str | Path | None = None, **kwargs: Any) -> Any:
-        """:meth:`create_plot`, saved to a file where `save_path` names one; returns the figure."""
-        figure, _, _ = self.create_plot(**kwargs)
-        if save_path is not None:
-            Path(save_path).parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(save_path)
-        return figure
+    def update_fig(
+        self, fig: Any, axes: dict[str, Any], lines: dict[str, Any], **kwargs: Any
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """Bring a figure of :meth:`create_plot` up to date; columns that it does not have are left out.
+
+        Returns
+        -------
+        figure, axes by metric, lines by column
+        """
+        update_history(self, axes, lines)
+        fig.canvas.draw_idle()
+        fig.canvas.flush_events()
+        return fig, axes, lines
+
+    def extra_repr(self) -> str:
+        """What ``repr`` shows besides priority and flags."""
+        return f"n={len(self)}, metrics={self.keys()}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neurotorch.callbacks.base_callback import BaseCallback
-from neurotorch.utils.extras import missing_package
+from neurotorch.utils.extras import require
 
 
 class TensorBoardLogger(BaseCallback):
@@ -58,10 +58,7 @@ class TensorBoardLogger(BaseCallback):
     def start(self, trainer: Any, **kwargs: Any) -> None:
         """Look for tensorboard."""
         super().start(trainer)
-        try:
-            import torch.utils.tensorboard  # noqa: F401
-        except ImportError as error:
-            raise missing_package("tensorboard", "writes event files", "tensorboard") from error
+        require("tensorboard", "tensorboard", "writes event files", "tensorboard")
 
     def on_iteration_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Open the event file in the first iteration, whose number a checkpoint has decided."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurotorch.datasets.files import DatasetError, missing_extra
+
 Array = npt.NDArray[Any]
 
 AXES = ("time,units", "units,time")
@@ -16,7 +18,7 @@ NAMES = ("demo", "zebrafish-darkflash")
 MIN_FRAMES = 10
 
 
-class RecordingError(ValueError):
+class RecordingError(DatasetError):
     """A recording cannot be used; the message says why, and what to do."""
 
 
@@ -39,11 +41,6 @@ class Recording:
     activity: Array
     origin: str
     sigma: float = 0.0
-
-
-def missing_extra(package: str, purpose: str) -> RecordingError:
-    """The sentence for a package that is not installed."""
-    return RecordingError(f'{package} is not installed, and it {purpose}; pip install "neurotorch[fit]"')
 
 
 def load_recording(
@@ -159,7 +156,7 @@ def _read_hdf5(path: Path, key: str | None) -> Array:
     try:
         import h5py
     except ImportError as error:
-        raise missing_extra("h5py", f"reads {path.suffix} files") from error
+        raise missing_extra("h5py", f"reads {path.suffix} files", RecordingError) from error
     with h5py.File(path, "r") as file:
         found: dict[str, Any] = {}
         file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurotorch.datasets.recording import RecordingError, missing_extra
+from neurotorch.datasets.files import fetch, find_file
+from neurotorch.datasets.recording import RecordingError
 
 SHA256 = "adca8f2f83e8d78e926539b09b698b526b69e42907bd10cd97e97142ccabf5b8"
 _FILE = "Stimulus_data_2022_02_23_fish3_1.npy"
@@ -34,27 +33,11 @@ def load_zebrafish_darkflash() -> npt.NDArray[Any]:
     RecordingError
         The array cannot be had, or is not the published one.
     """
-    folder = os.environ.get("NEUROTORCH_DATA")
-    for path in [Path(folder, _FILE), Path(folder, "zebrafish_darkflash.npz")] if folder else []:
-        if path.is_file():
-            found = np.load(path, allow_pickle=False)
-            return _checked(found if path.suffix == ".npy" else found["activity"], str(path))
-    return _checked(np.load(_download(folder), allow_pickle=False), _URL)
-
-
-def _download(folder: str | None) -> Path:
-    try:
-        import pooch
-    except ImportError as error:
-        raise missing_extra("pooch", "downloads zebrafish-darkflash") from error
-    cache = Path(folder) if folder and os.access(folder, os.W_OK) else pooch.os_cache("neurotorch")
-    try:
-        return Path(pooch.retrieve(_URL, known_hash=f"sha256:{SHA256}", fname=_FILE, path=cache))
-    except Exception as error:  # pooch lets through whatever its downloader raises
-        raise RecordingError(
-            f"zebrafish-darkflash: the download failed ({type(error).__name__}); without network, put {_FILE} from "
-            f"{_URL} into a folder and set NEUROTORCH_DATA to it"
-        ) from error
+    path = find_file(None, _FILE, "zebrafish_darkflash.npz")
+    if path is None:
+        path = fetch("zebrafish-darkflash", _URL, _FILE, f"sha256:{SHA256}", kind=RecordingError)
+    found = np.load(path, allow_pickle=False)
+    return _checked(found if path.suffix == ".npy" else found["activity"], str(path))
 
 
 def _checked(array: npt.NDArray[Any], source: str) -> npt.NDArray[Any]:

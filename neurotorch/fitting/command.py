@@ -29,9 +29,9 @@ def add_fit_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     add("--axes", choices=AXES, help="what the axes of the array are; guessed and printed where not given")
     add("--drop-constant", action="store_true", help="leave out units that never change")
     add("--model", choices=list(RECIPES), default="spy-lif-lpf", help="neurons of the hidden layer")
-    add("--learning", choices=list(LEARNING), default="bptt", help="learning rule; tbptt learns window by window")
+    add("--learning", choices=list(LEARNING), default="bptt", help="learning rule; rls trains the readout alone")
     add("--dale", action=argparse.BooleanOptionalAction, default=True, help="one sign per presynaptic unit")
-    add("--iterations", type=int, help="passes over the recording; by default those of the model's recipe")
+    add("--iterations", type=int, help="passes over the recording; by default those of model and rule")
     add(
         "--sigma",
         type=float,
@@ -63,7 +63,7 @@ def _say(line: str) -> None:
 def _run_fit(parsed: argparse.Namespace) -> int:
     from neurotorch.datasets import load_recording
     from neurotorch.fitting.fit import FitInterrupted, fit
-    from neurotorch.fitting.settings import RECIPES, FitSettings
+    from neurotorch.fitting.settings import FitSettings
 
     try:
         recording = load_recording(
@@ -73,7 +73,11 @@ def _run_fit(parsed: argparse.Namespace) -> int:
             model=parsed.model,
             learning=parsed.learning,
             dale=parsed.dale,
-            iterations=RECIPES[parsed.model].iterations if parsed.iterations is None else parsed.iterations,
+            iterations=(
+                FitSettings.default_iterations(parsed.model, parsed.learning)
+                if parsed.iterations is None
+                else parsed.iterations
+            ),
             sigma=recording.sigma if parsed.sigma is None else parsed.sigma,
             normalise=parsed.normalise,
             holdout=parsed.holdout,

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from neurotorch.learning_algorithms import BPTT, TBPTT, Eprop, LearningAlgorithm
+from neurotorch.learning_algorithms import BPTT, RLS, TBPTT, Eprop, LearningAlgorithm
+from neurotorch.modules.layers import Linear
 
 if TYPE_CHECKING:
     from neurotorch.fitting.settings import FitSettings
+    from neurotorch.modules.sequential_rnn import SequentialRNN
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,21 @@ class Task:
 
     Attributes
     ----------
-    parameters : list of Parameter
-        The trainable ones of the network.
+    network : SequentialRNN
+        From :func:`neurotorch.fitting.network.build_network`.
     criterion : callable
         Loss of prediction and target.
     settings : FitSettings
     """
 
-    parameters: list[Parameter]
+    network: SequentialRNN
     criterion: Callable[[Tensor, Tensor], Tensor]
     settings: FitSettings
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """The trainable ones of the network."""
+        return [p for p in self.network.parameters() if p.requires_grad]
 
     def cosine(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """Learning rates that fall to 0 along half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
@@ -86,5 +93,46 @@ def _eprop(task: Task) -> LearningAlgorithm:
     )
 
 
-# By name; each makes the rule of a task.
-LEARNING: dict[str, Callable[[Task], LearningAlgorithm]] = {"bptt": _bptt, "tbptt": _tbptt, "eprop": _eprop}
+def _rls(task: Task) -> LearningAlgorithm:
+    """FORCE: the readout alone learns, by least squares at every frame, while the network runs on its own outputs.
+
+    A sigmoid is at most 1/4 steep; the rate makes up for that.
+    """
+    readout = task.network.get_layer("readout")
+    assert isinstance(readout, Linear)
+    weights = readout.get_forward_weights_parameter()
+    assert weights is not None
+    return RLS(
+        params=[weights],
+        strategy="presynaptic",
+        is_recurrent=True,
+        params_lr=4.0,
+        criterion=task.criterion,
+    )
+
+
+@dataclass(frozen=True)
+class LearningRule:
+    """A learning rule as a fit uses it.
+
+    Attributes
+    ----------
+    make : callable
+        The learning algorithm of a task.
+    iterations : int or None
+        Passes where nothing else is asked for; None for those of the model's recipe.
+    uses_teacher : bool
+        Whether true frames are mixed into the feedback while training, as gradients through a closed loop need it.
+    """
+
+    make: Callable[[Task], LearningAlgorithm]
+    iterations: int | None = None
+    uses_teacher: bool = True
+
+
+LEARNING: dict[str, LearningRule] = {
+    "bptt": LearningRule(_bptt),
+    "tbptt": LearningRule(_tbptt),
+    "eprop": LearningRule(_eprop),
+    "rls": LearningRule(_rls, iterations=300, uses_teacher=False),
+}

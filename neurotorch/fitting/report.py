@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from neurotorch.datasets.recording import missing_extra
+from neurotorch.datasets.files import missing_extra
+from neurotorch.datasets.recording import RecordingError
+from neurotorch.visualisation._figures import DATA, MODEL, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = npt.NDArray[Any]
-
-DATA, MODEL, QUIET = "#d95f02", "#1f5fa8", "#8a8a8a"
 
 
 class FitPicture(NamedTuple):
@@ -41,7 +41,7 @@ class FitPicture(NamedTuple):
 def require_matplotlib() -> None:
     """RecordingError where the report could not be drawn, which is better known before the fit than after it."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise missing_extra("matplotlib", "draws report.png")
+        raise missing_extra("matplotlib", "draws report.png", RecordingError)
 
 
 def draw_report(picture: FitPicture, path: Path) -> None:
@@ -127,7 +127,7 @@ def _draw_neurons(figure: Any, picture: FitPicture) -> None:
 def _draw_curve(axes: Axes, picture: FitPicture) -> None:
     iterations, loss, pvar = picture.curve.T
     axes.plot(iterations, np.clip(1.0 - pvar, 1e-4, None), color=MODEL, linewidth=1.2, label="1 - pVar, free run")
-    axes.plot(iterations, np.clip(loss, 1e-4, None), color=QUIET, linewidth=1.0, label="training loss (with teacher)")
+    axes.plot(iterations, np.clip(loss, 1e-4, None), color=QUIET, linewidth=1.0, label="loss while training")
     axes.axhline(1.0 - picture.pvar_constant_mean, color=DATA, linestyle=":", label="mean of each neuron")
     kept = int(np.argmax(pvar))
     axes.plot(iterations[kept], max(1.0 - pvar[kept], 1e-4), "o", color=MODEL, markersize=6, label="kept")

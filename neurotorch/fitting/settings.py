@@ -70,8 +70,9 @@ class FitSettings:
     model : str
         A key of :data:`RECIPES`.
     learning : str
-        Learning rule, a key of :data:`neurotorch.fitting.learning.LEARNING`: ``"bptt"``, through the whole sequence, or
-        ``"tbptt"``, through windows of it.
+        Learning rule, a key of :data:`neurotorch.fitting.learning.LEARNING`: ``"bptt"``, through the whole sequence,
+        ``"tbptt"``, through windows of it, ``"eprop"``, by eligibility traces, or ``"rls"``, which trains the readout
+        alone by recursive least squares (FORCE).
     dale : bool
         Give each unit one sign over all its connections to the hidden layer (Dale's law).
     iterations : int
@@ -115,6 +116,12 @@ class FitSettings:
             raise ValueError(f"holdout: expected a fraction from 0 to below 1, got {self.holdout}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
+
+    @classmethod
+    def default_iterations(cls, model: str, learning: str) -> int:
+        """Passes of a model and a learning rule where nothing else is asked for."""
+        own = LEARNING[learning].iterations
+        return RECIPES[model].iterations if own is None else own
 
     @property
     def recipe(self) -> Recipe:

@@ -178,9 +178,10 @@ def train(
 ) -> tuple[FreeRunScore, float]:
     """Train a network to run freely along a target, and leave it with the weights of its best clean free run.
 
-    Learns by ``settings.learning``, in closed loop. True frames are mixed into the feedback with a weight that
-    falls but stays positive (Hess, Monfared, Brenner & Durstewitz 2023, arXiv:2306.04406), which keeps gradients from
-    growing without bound along irregular trajectories; scores come from free runs without them.
+    Learns by ``settings.learning``, in closed loop. With rules that follow gradients through it, true frames are mixed
+    into the feedback with a weight that falls but stays positive (Hess, Monfared, Brenner & Durstewitz 2023,
+    arXiv:2306.04406), which keeps gradients from growing without bound along irregular trajectories; scores come from
+    free runs without them.
 
     Parameters
     ----------
@@ -216,10 +217,11 @@ def train(
     def unexplained(prediction: Tensor, truth: Tensor) -> Tensor:
         return (prediction - truth).square().mean() / scale
 
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    learning = LEARNING[settings.learning](Task(parameters, unexplained, settings))
-    teacher = TeacherForcing(recipe.teacher_start, recipe.teacher_end, max(1, int(recipe.teacher_fall * total)))
-    callbacks: list[BaseCallback] = [teacher, learning, score, checkpoint]
+    rule = LEARNING[settings.learning]
+    callbacks: list[BaseCallback] = [rule.make(Task(network, unexplained, settings)), score, checkpoint]
+    if rule.uses_teacher:
+        fall = max(1, int(recipe.teacher_fall * total))
+        callbacks.insert(0, TeacherForcing(recipe.teacher_start, recipe.teacher_end, fall))
     if not bar:
         callbacks.append(PlainProgress(score, checkpoint, say))
     trainer = Trainer(network, predict_method="get_prediction_trace", callbacks=callbacks, metrics=[], verbose=bar)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from neurotorch.functional._adjoint import adjoint, needs_autograd
+from neurotorch.functional._events import dense, event_currents, is_sparse
 from neurotorch.functional._models import (
     ACTIVATIONS,
     MODELS,
@@ -174,7 +175,8 @@ def run_sequence(
     call : LayerCall
         Model, effective weights and constants.
     x : Tensor [B, T, F]
-        Input; with ``call.weight`` None it is the current ``[B, T, N]`` itself. Any strides.
+        Input; with ``call.weight`` None it is the current ``[B, T, N]`` itself. Any strides. A sparse tensor gives the
+        same numbers: its zeros are filled in only where that is quicker.
     state : sequence of Tensor [B, N], optional
         State before the first step, one per state of the model; zeros when omitted.
     trace : bool
@@ -203,6 +205,10 @@ def run_sequence(
         raise ValueError(f"x: expected shape [B, T, F], got {list(x.shape)}")
     if recompute_every < 0:
         raise ValueError(f"recompute_every: expected 0 or more, got {recompute_every}")
+    if is_sparse(x):
+        currents = None if call.input_activation is not None else event_currents(x, call.weight)
+        x = dense(x) if currents is None else currents
+        call = call if currents is None else call._replace(weight=None)
     if call.input_activation is not None:
         x = torch.cat([activate_input(call.input_activation, x), x], dim=-1)
     surrogate = lookup(SURROGATES, "surrogate", call.surrogate)

@@ -58,22 +58,13 @@ def draw_feedback(strategy: str, shape: tuple[int, int], generator: torch.Genera
     raise NotImplementedError(f"feedbacks_gen_strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
 
 
-def draw_all(
-    strategy: str,
-    clip: float,
-    parameters: Sequence[Parameter],
-    widths: Sequence[int],
-    n_out: int,
-    generator: torch.Generator,
-) -> list[Tensor]:
-    """One matrix ``[n_out, width]`` per parameter, each clipped to a Frobenius norm."""
-    made = []
-    for p, width in zip(parameters, widths):
-        matrix = draw_feedback(strategy, (n_out, width), generator)
-        if clip < math.inf:
-            matrix = matrix * min(1.0, clip / (float(matrix.norm()) + 1e-6))
-        made.append(matrix.to(device=p.device, dtype=p.dtype))
-    return made
+def generator_of(strategy: str) -> Callable[..., Tensor]:
+    """:func:`draw_feedback` of a strategy as a function of n_out, n and the keyword `generator`."""
+
+    def draw(n_out: int, n: int, *, generator: torch.Generator) -> Tensor:
+        return draw_feedback(strategy, (n_out, n), generator)
+
+    return draw
 
 
 class Signal(NamedTuple):

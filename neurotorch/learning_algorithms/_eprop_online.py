@@ -28,9 +28,7 @@ class OnlineRun(OnlineProgram):
         else:
             self._run_with_optimizer()
         self._keep_twins()
-        keep = self.schedule.keep_outputs
-        hidden: list[State] = [tuple(history) if history else None for history in self.history]
-        return [out[:, -keep:] for out in self.outs], hidden
+        return self.result()
 
     def _run_fused(self) -> None:
         assert self.optimizer is not None

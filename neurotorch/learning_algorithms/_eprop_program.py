@@ -1,4 +1,4 @@
-"""The description of a network that learns while it runs, as the native driver reads it (csrc/ops/online.cpp)."""
+"""What e-prop adds to the program of a network (_program.py): signals, traces, optimisers."""
 
 from __future__ import annotations
 
@@ -6,26 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from neurotorch.functional import ACTIVATIONS, SURROGATES
 from neurotorch.learning_algorithms._eprop_errors import Errors
 from neurotorch.learning_algorithms._eprop_feedback import Signal, adaptive_rows
 from neurotorch.learning_algorithms._eprop_network import LINEAR_READOUTS, LearnedLayer, LearnedNetwork, entering
 from neurotorch.learning_algorithms._eprop_optimizers import FusedOptimizer, fused_reason, map_of
+from neurotorch.learning_algorithms._program import OPTIMIZER_NUMBERS, NetworkProgram, Optimizer, padded_width
 from neurotorch.modules._engine import Schedule, State
 
 INPUT, RECURRENT, CONSTANT = 0, 1, 2
 NONE, DENSE, SCALAR, ROWS = 0, 1, 2, 3
 ONES = -1
-
-
-def padded_width(n: int, like: Tensor) -> int:
-    """Entries of a row of n with its padding, 64 bytes wide."""
-    width = 64 // like.element_size()
-    return (n + width - 1) // width * width
 
 
 class Target(NamedTuple):
@@ -39,56 +32,8 @@ class Target(NamedTuple):
     sign_signal: int
 
 
-class Program:
-    """The description of a run as the driver reads it, and the tensors that it works on."""
-
-    def __init__(self, like: Tensor) -> None:
-        self.like = like
-        self.pool: list[Tensor] = [like.new_zeros(1)]
-        self.ints: list[int] = []
-        self.numbers: list[float] = []
-        self.copies: list[tuple[Tensor, Tensor]] = []
-        self.tensors: dict[str, Tensor] = {}
-
-    def add(self, t: Tensor | None) -> int:
-        """Place of a tensor in the pool, -1 for none."""
-        if t is None:
-            return -1
-        self.pool.append(t)
-        return len(self.pool) - 1
-
-    def zeros(self, *shape: int) -> int:
-        return self.add(self.like.new_zeros(shape))
-
-    def padded(self, t: Tensor, write_back: bool = False, width: int = 0) -> Tensor:
-        """Rows of a matrix (of a vector: one) padded to whole vectors: the tensor itself where they are already.
-
-        `width` is the least that they may have.
-        """
-        flat = t.detach().reshape(1, -1) if t.dim() < 2 else t.detach()
-        width = max(width, padded_width(flat.shape[1], self.like))
-        if flat.shape[1] == width and flat.is_contiguous() and flat.data_ptr() == t.data_ptr() and write_back:
-            return flat
-        made = self.like.new_zeros(flat.shape[0], width)
-        made[:, : flat.shape[1]] = flat
-        if write_back:
-            self.copies.append((t, made[:, : flat.shape[1]]))
-        return made
-
-    @torch.no_grad()
-    def write_back(self) -> None:
-        """Give padded copies of parameters and optimiser states back."""
-        for t, made in self.copies:
-            t.copy_(made.reshape(t.shape))
-
-    def call(self, begin: int, end: int, forward: bool = True, learn: bool = True) -> int:
-        """Run steps [begin, end)."""
-        self.ints[6:10] = [begin, end, int(forward), int(learn)]
-        return int(torch.ops.neurotorch.online_run(self.pool, self.ints, self.numbers))
-
-
-class OnlineProgram:
-    """The program of one training batch.
+class OnlineProgram(NetworkProgram):
+    """The program of one training batch of e-prop.
 
     Parameters
     ----------
@@ -108,33 +53,39 @@ class OnlineProgram:
         states: list[State],
         schedule: Schedule,
     ) -> None:
-        self.rule, self.net, self.signals, self.errors, self.schedule = rule, net, signals, errors, schedule
+        super().__init__(net, x[0].shape[0], schedule)
+        self.rule, self.signals, self.errors = rule, signals, errors
         self.published = rule.eligibility == "published"
-        like = net.layers[0].call.weight
-        assert like is not None
-        if like.device.type != "cpu":
-            raise NotImplementedError(
-                f'update: expected "sequence" on {like.device.type}; updates within a sequence need the CPU so far'
-            )
-        self.batch = x[0].shape[0]
-        self.p = Program(like)
         self.index = {id(layer): k for k, layer in enumerate(net.layers)}
-        self.n_hidden = len(net.hidden)
         self.custom = not self.published and any(
             layer.learned and not errors.is_mean_square(k) for k, layer in enumerate(net.outputs)
         )
         self.fused_reason = "its criterion is evaluated in Python" if self.custom else fused_reason(rule, net)
+        self.optimizer = FusedOptimizer(rule, net) if self.fused_reason is None else None
         self.targets = self._find_targets()
         self.grads: list[Tensor] = []
         self.weights = [self._matrix(layer, 0) for layer in net.layers]
         self.recurrent = [self._matrix(layer, 1) for layer in net.layers]
         self.constants = [self._constants(layer) for layer in net.layers]
-        self.outs = [like.new_zeros(self.batch, schedule.total, layer.neurons) for layer in net.outputs]
-        self.slopes = [like.new_zeros(self.batch, layer.neurons) if self.custom else None for layer in net.outputs]
-        self.history: list[list[Tensor]] = []
+        if self.custom:
+            self.slopes = [self.p.like.new_zeros(self.batch, layer.neurons) for layer in net.outputs]
         self.twins = self._make_twins()
-        self._header()
-        self._layers(x, states)
+        self._header(
+            errors.first,
+            every=1 if self.optimizer is None else rule.update,
+            mean_error=rule.batch_reduction == "mean_error",
+            watch=rule.raise_non_finite_errors,
+            signals=len(signals),
+            traces=len(self.targets),
+            clips=(
+                rule.learning_signal_norm_clip_value,
+                rule.eligibility_traces_norm_clip_value,
+                rule.grad_norm_clip_value,
+            ),
+            replaced=(rule.nan, rule.posinf, rule.neginf),
+            optimizers=self._optimizers(),
+        )
+        self._layers(x, states, errors.targets)
         self._signals()
         for target in self.targets:
             self._trace(target)
@@ -214,11 +165,6 @@ class OnlineProgram:
         masked = own.rec_mask is not None and not bool((own.rec_mask == 1).all())
         return own._recurrent_weights if own._recurrent_sign is None and not masked else None
 
-    def _constants(self, layer: LearnedLayer) -> Tensor:
-        like = self.p.like
-        rows = [c.detach().to(like.dtype).expand(layer.neurons) for c in layer.constants]
-        return torch.stack(rows).contiguous()
-
     def _make_twins(self) -> list[Tensor | None]:
         """Adaptive feedback per output, in rows as its weights have; None without."""
         if self.rule.feedback != "adaptive" or not self.net.hidden:
@@ -228,59 +174,9 @@ class OnlineProgram:
 
     # ---- the program ---------------------------------------------------------------------------------------------
 
-    def _header(self) -> None:
-        rule, schedule = self.rule, self.schedule
-        every = 1 if self.fused_reason is not None else rule.update
-        self.p.ints += [len(self.net.layers), self.net.fed, len(self.net.outputs)]
-        self.p.ints += [self.batch, schedule.given, schedule.total, 0, schedule.total, 1, 1]
-        self.p.ints += [every, self.errors.first, int(rule.batch_reduction == "mean_error")]
-        self.p.ints += [int(rule.raise_non_finite_errors), len(self.signals), len(self.targets), schedule.keep_hidden]
-        self.p.numbers += [schedule.teacher_weight]
-        self.p.numbers += [rule.learning_signal_norm_clip_value, rule.eligibility_traces_norm_clip_value]
-        self.p.numbers += [rule.grad_norm_clip_value, rule.nan, rule.posinf, rule.neginf]
-        self.optimizer = FusedOptimizer(rule, self.net) if self.fused_reason is None else None
-        for group in range(2):
-            kind, maximize, numbers = (0, 0, [0.0] * 5) if self.optimizer is None else self.optimizer.describe(group)
-            self.p.ints += [kind, maximize]
-            self.p.numbers += numbers
-
-    def _layers(self, x: list[Tensor], states: list[State]) -> None:
-        p, net, like = self.p, self.net, self.p.like
-        fed_width = sum(layer.neurons for layer in net.hidden[: net.fed])
-        stages = [like.new_zeros(self.batch, fed_width)] if net.hidden else []
-        stages += [like.new_zeros(self.batch, layer.neurons) for layer in net.hidden[net.fed :]]
-        for k, layer in enumerate(net.layers):
-            assert layer.call.weight is not None
-            output = k - self.n_hidden
-            given = x[k].to(like.dtype).contiguous() if k < net.fed else None
-            width = layer.call.weight.shape[0] // (1 if layer.call.input_activation is None else 2)
-            full = layer.layer._init_forward_state(states[k], self.batch, inputs=None if given is None else given[:, 0])
-            rings = [like.new_zeros(2, self.batch, layer.neurons) for _ in range(layer.model.operator_states)]
-            for ring, start in zip(rings, full):
-                ring[0] = start
-            history = [like.new_zeros(self.batch, self.schedule.keep_hidden, layer.neurons) for _ in full]
-            self.history.append(history)
-            teacher = self.schedule.teacher[k] if k < net.fed and self.schedule.teacher_weight != 0.0 else None
-            p.ints += [layer.model.number, SURROGATES[layer.call.surrogate], ACTIVATIONS[layer.call.activation]]
-            expanded = layer.call.input_activation
-            p.ints += [-1 if expanded is None else ACTIVATIONS[expanded], width, layer.neurons]
-            p.ints += [p.add(self.weights[k]), p.add(self.recurrent[k]), p.add(self.constants[k])]
-            p.ints += [p.add(ring) for ring in rings]
-            p.ints += [p.add(one) for one in history] + [-1] * (len(rings) - len(history))
-            p.ints += [p.add(given), p.add(None if teacher is None else teacher.contiguous())]
-            p.ints += [self.schedule.feedback[k] if k < net.fed else -1]
-            read = like.new_zeros(self.batch, width) if k < net.fed else stages[min(k, self.n_hidden) - net.fed]
-            p.ints += [p.add(read), 0]
-            if expanded is not None:
-                p.ints += [p.zeros(self.batch, 2 * width), 0]
-            if output >= 0:
-                y = self.errors.targets[output].to(like.dtype).contiguous()
-                p.ints += [-1, 0, p.add(self.outs[output]), self.schedule.total - y.shape[1], p.add(y)]
-                p.ints += [p.add(self.slopes[output])]
-            else:
-                stage = stages[0] if k < net.fed else stages[k - net.fed + 1]
-                p.ints += [p.add(stage), layer.offset if k < net.fed else 0, -1, 0, -1, -1]
-            p.ints += self._derivatives(k)
+    def _optimizers(self) -> list[Optimizer]:
+        none: Optimizer = (0, 0, [0.0] * OPTIMIZER_NUMBERS)
+        return [none if self.optimizer is None else self.optimizer.describe(group) for group in range(2)]
 
     def _derivatives(self, k: int) -> list[int]:
         """Which local derivatives the traces of layer k read."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.learning_algorithms._eprop_errors import Errors
-from neurotorch.learning_algorithms.bptt import BPTT
+from neurotorch.learning_algorithms._rule import ModelRule
 from neurotorch.modules._engine import Network, Result, Schedule, State, call_layer, run_steps
 from neurotorch.modules.layers.classical import LinearJtoI
 
@@ -22,6 +22,7 @@ HOOKS = (
     "_hidden_backward_at_t",
     "_backward_at_t",
     "_make_optim_step",
+    "eligibility_traces_zeros_",
 )
 
 
@@ -105,10 +106,10 @@ def _detached(state: Any) -> Any:
     return tuple(_detached(one) for one in state) if isinstance(state, (tuple, list)) else state
 
 
-class EpropSteps(BPTT):
+class EpropSteps(ModelRule):
     """The part of the rule that runs in steps, in methods that subclasses may override."""
 
-    DEFAULT_KEY = "default_key"
+    DEFAULT_Y_KEY = "default_key"
 
     gamma: float
     alpha: float
@@ -133,10 +134,14 @@ class EpropSteps(BPTT):
 
     def _begin_steps(self, run: StepRun) -> None:
         """Traces of zeros before a batch."""
-        self.eligibility_traces = [torch.zeros_like(p) for p in self.params]
-        self.output_eligibility_traces = [torch.zeros_like(p) for p in self.output_params]
+        self.eligibility_traces_zeros_()
         self._errors = run.errors
         self._layers_buffer, self._layers = {}, dict(zip(run.names, run.network.layers))
+
+    def eligibility_traces_zeros_(self) -> None:
+        """Set the traces of hidden and output layers, one per parameter, to zeros."""
+        self.eligibility_traces = [torch.zeros_like(p) for p in self.params]
+        self.output_eligibility_traces = [torch.zeros_like(p) for p in self.output_params]
 
     def _finish_gradients(self) -> None:
         """Replace or refuse what is not finite, and clip."""
@@ -177,10 +182,10 @@ class EpropSteps(BPTT):
 
     def compute_errors(self, pred_batch: Any, y_batch: Any) -> dict[str, Tensor]:
         """Prediction minus target by output, with the keys of `feedback_weights`."""
-        pred = pred_batch if isinstance(pred_batch, Mapping) else {self.DEFAULT_KEY: pred_batch}
+        pred = pred_batch if isinstance(pred_batch, Mapping) else {self.DEFAULT_Y_KEY: pred_batch}
         y = y_batch if isinstance(y_batch, Mapping) else dict.fromkeys(pred, y_batch)
-        single = self.feedback_weights is not None and self.DEFAULT_KEY in self.feedback_weights
-        return {self.DEFAULT_KEY if single else name: pred[name] - y[name].to(pred[name].device) for name in pred}
+        single = self.feedback_weights is not None and self.DEFAULT_Y_KEY in self.feedback_weights
+        return {self.DEFAULT_Y_KEY if single else name: pred[name] - y[name].to(pred[name].device) for name in pred}
 
     def compute_learning_signals(self, errors: dict[str, Tensor]) -> list[Tensor]:
         """Mean errors through the feedback: one ``[1, last dimension]`` per entry of ``params``."""
@@ -206,7 +211,7 @@ class EpropSteps(BPTT):
             if p.requires_grad:
                 p.grad = trace.clone() if p.grad is None else p.grad + trace
 
-    def _make_optim_step(self, **kwargs: Any) -> None:
+    def _make_optim_step(self, **kwargs: Any) -> None:  # type: ignore[override]
         """Clip the gradients, take a step, and forget them."""
         assert self.optimizer is not None
         self._finish_gradients()

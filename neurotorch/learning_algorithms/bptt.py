@@ -42,8 +42,8 @@ class BPTT(LearningAlgorithm):
         Learning rate of the default optimiser.
     weight_decay : float
         Its decoupled weight decay.
-    default_optimizer_cls : type
-        Its class.
+    default_optimizer_cls : type, optional
+        Its class, by default the ``DEFAULT_OPTIMIZER_CLS`` of this class, AdamW.
     default_optim_kwargs : dict, optional
         All its arguments, in place of the two above and `maximize`.
     maximize : bool
@@ -71,10 +71,12 @@ class BPTT(LearningAlgorithm):
         While training: the loss or a gradient is not finite.
     """
 
-    OPTIMIZER_STATE_DICT_KEY = "optimizer_state_dict"
+    CHECKPOINT_OPTIMIZER_STATE_DICT_KEY = "optimizer_state_dict"
     LR_SCHEDULER_STATE_DICT_KEY = "lr_scheduler_state_dict"
     GRAD_SCALER_STATE_DICT_KEY = "grad_scaler_state_dict"
     UNSUPPORTED = frozenset()
+    OPTIMIZER_PARAMS_GROUP_IDX = 0
+    DEFAULT_OPTIMIZER_CLS: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class BPTT(LearningAlgorithm):
         criterion: Criterion | Mapping[str, Criterion] | torch.nn.Module | None = None,
         params_lr: float = 2e-4,
         weight_decay: float = 1e-2,
-        default_optimizer_cls: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
+        default_optimizer_cls: Callable[..., torch.optim.Optimizer] | None = None,
         default_optim_kwargs: dict[str, Any] | None = None,
         maximize: bool = False,
         grad_norm_clip_value: float = math.inf,
@@ -117,7 +119,9 @@ class BPTT(LearningAlgorithm):
         self.params_lr = params_lr
         self.weight_decay = weight_decay
         self.maximize = maximize
-        self.default_optimizer_cls = default_optimizer_cls
+        self.default_optimizer_cls = (
+            self.DEFAULT_OPTIMIZER_CLS if default_optimizer_cls is None else default_optimizer_cls
+        )
         self.default_optim_kwargs = (
             {"lr": params_lr, "weight_decay": weight_decay, "maximize": maximize}
             if default_optim_kwargs is None
@@ -125,6 +129,7 @@ class BPTT(LearningAlgorithm):
         )
         self.grad_norm_clip_value = grad_norm_clip_value
         self.regularize_layers = regularize_layers
+        self.param_groups: list[dict[str, Any]] = []
 
     def start(self, trainer: Any, **kwargs: Any) -> None:
         """Find the parameters, the optimiser, its schedule and the criterion."""
@@ -139,16 +144,20 @@ class BPTT(LearningAlgorithm):
         if self.criterion is None and getattr(trainer, "criterion", None) is not None:
             self.criterion = trainer.criterion
 
+    def initialize_param_groups(self) -> list[dict[str, Any]]:
+        """Set and return ``param_groups``, what the default optimiser is made for."""
+        self.param_groups = [{"params": self.params, "lr": self.default_optim_kwargs.get("lr", self.params_lr)}]
+        return self.param_groups
+
     def create_default_optimizer(self) -> torch.optim.Optimizer:
         """The optimiser when none is given."""
-        groups = [{"params": self.params, "lr": self.default_optim_kwargs.get("lr", self.params_lr)}]
-        return self.default_optimizer_cls(groups, **self.default_optim_kwargs)
+        return self.default_optimizer_cls(self.initialize_param_groups(), **self.default_optim_kwargs)
 
     def get_checkpoint_state(self, trainer: Any, **kwargs: Any) -> dict[str, Any] | None:
         """State of the optimiser, of its schedule and of the scale of gradients, where there are such."""
         if not self.save_state or self.optimizer is None:
             return None
-        state = {self.OPTIMIZER_STATE_DICT_KEY: self.optimizer.state_dict()}
+        state = {self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: self.optimizer.state_dict()}
         if self.lr_scheduler is not None:
             state[self.LR_SCHEDULER_STATE_DICT_KEY] = self.lr_scheduler.state_dict()
         if (scaler := getattr(trainer, "grad_scaler", None)) is not None:
@@ -159,7 +168,7 @@ class BPTT(LearningAlgorithm):
         """Restore the optimiser and its schedule."""
         state = checkpoint.get(self.name)
         if self.load_state and state and self.optimizer is not None:
-            self.optimizer.load_state_dict(state[self.OPTIMIZER_STATE_DICT_KEY])
+            self.optimizer.load_state_dict(state[self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY])
             if self.lr_scheduler is not None and self.LR_SCHEDULER_STATE_DICT_KEY in state:
                 self.lr_scheduler.load_state_dict(state[self.LR_SCHEDULER_STATE_DICT_KEY])
             scaler, scale = getattr(trainer, "grad_scaler", None), state.get(self.GRAD_SCALER_STATE_DICT_KEY)
@@ -182,24 +191,30 @@ class BPTT(LearningAlgorithm):
 
     def on_optimization_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Compute the loss and its gradients, and take a step when it is due."""
-        assert self.optimizer is not None, "start was not called"
         self.trainer = trainer
+        trainer.update_state_(batch_loss=self._make_optim_step(kwargs["pred"], kwargs["y"]))
+
+    def _make_optim_step(self, pred_batch: Any, y_batch: Any, retain_graph: bool = False) -> Tensor:
+        """Take a step with the gradients of the loss, if one is due, and return the loss of the predictions alone."""
+        assert self.optimizer is not None, "start was not called"
+        trainer = self.trainer
         if self._batches == 0:
             self.optimizer.zero_grad()
-        loss = self._loss(trainer, kwargs["pred"], kwargs["y"])
+        loss = self._loss(trainer, pred_batch, y_batch)
         layers, regularization = self._layers_regularization(trainer.model), self.regularization_loss(trainer)
         total = self._sum_of_losses(loss, layers, regularization)
-        self._check_loss(total, trainer.model, kwargs["pred"])
+        self._check_loss(total, trainer.model, pred_batch)
         if self.accumulate_grad_batches > 1:
-            samples = number_of_samples(kwargs["y"])
+            samples = number_of_samples(y_batch)
             self._samples += samples
             total = total * samples
         scaler = getattr(trainer, "grad_scaler", None)
-        (total if scaler is None else scaler.scale(total)).backward()
+        total = total if scaler is None else scaler.scale(total)
+        total.backward(retain_graph=retain_graph)
         self._batches += 1
         if self._batches >= self.accumulate_grad_batches:
             self._take_step(trainer)
-        trainer.update_state_(batch_loss=loss.detach())
+        return loss.detach()
 
     def _loss(self, trainer: Any, pred: Any, y: Any) -> Tensor:
         """The criterion's, in mixed precision where the trainer says so."""

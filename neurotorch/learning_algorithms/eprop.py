@@ -6,7 +6,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,9 +15,10 @@ from torch.nn import Parameter
 from neurotorch.learning_algorithms._eprop_errors import Errors
 from neurotorch.learning_algorithms._eprop_feedback import (
     CLIPPED,
+    STRATEGIES,
     Signal,
     adaptive_rows,
-    draw_all,
+    generator_of,
     keep_adaptive_rows,
     signals_of,
 )
@@ -29,6 +30,7 @@ from neurotorch.learning_algorithms._features import ACCUMULATION, AMP, PROCESSE
 from neurotorch.learning_algorithms.learning_algorithm import merged_parameters, modules_of
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules.base import SizedModule
+from neurotorch.utils import clip_tensors_norm_
 
 _MSE = torch.nn.MSELoss()
 
@@ -95,10 +97,11 @@ class Eprop(EpropSteps):
         Largest joint norm of the hidden traces, and of those of the readout; not with ``update="sequence"``.
     learning_signal_norm_clip_value : float
         Largest norm of the error of an output (of its mean over the batch with ``"mean_error"``) at a step.
-    feedbacks_gen_strategy : str
-        Distribution of random feedback: ``"randn"``, ``"xavier_normal"``, ``"kaiming_normal"``, ``"rand"``, ``"ones"``,
-        ``"unitary"`` or ``"orthogonal"``. With ``"instantaneous"`` eligibility each parameter has its own matrix,
-        with ``"published"`` those of a neuron share one.
+    feedbacks_gen_strategy : str, optional
+        Distribution of random feedback: ``"randn"``, ``"xavier_normal"`` (by default), ``"kaiming_normal"``,
+        ``"rand"``, ``"ones"``, ``"unitary"`` or ``"orthogonal"``; see :attr:`FEEDBACKS_GEN_FUNCS`. With
+        ``"instantaneous"`` eligibility each parameter has its own matrix, with ``"published"`` those of a neuron share
+        one.
     feedback_weights_norm_clip_value : float, optional
         Largest Frobenius norm of a feedback matrix; by default 1 for randn, rand and ones, infinite otherwise.
     seed : int
@@ -137,12 +140,19 @@ class Eprop(EpropSteps):
     goes on unless ``update="sequence"``. Parameters that require no gradient are never touched.
 
     Layers that the fused operators do not have, and subclasses with their own ``compute_errors``,
-    ``compute_learning_signals``, ``update_grads``, ``_hidden_backward_at_t``, ``_backward_at_t`` or
-    ``_make_optim_step``, run step by step in Python: with instantaneous eligibility, random feedback, and the mean
-    error of a batch.
+    ``compute_learning_signals``, ``update_grads``, ``_hidden_backward_at_t``, ``_backward_at_t``, ``_make_optim_step``
+    or ``eligibility_traces_zeros_``, run step by step in Python: with instantaneous eligibility, random feedback, and
+    the mean error of a batch.
     """
 
-    FEEDBACK_WEIGHTS_KEY = "feedback_weights"
+    CHECKPOINT_FEEDBACK_WEIGHTS_KEY = "feedback_weights"
+    OPTIMIZER_OUTPUT_PARAMS_GROUP_IDX = 1
+    DEFAULT_FEEDBACKS_GEN_STRATEGY = "xavier_normal"
+    # Functions of n_out, n and generator; one's own may be added under a name of lower case.
+    FEEDBACKS_GEN_FUNCS: ClassVar[dict[str, Callable[..., Tensor]]] = {name: generator_of(name) for name in STRATEGIES}
+    DEFAULT_FEEDBACKS_STR_NORM_CLIP_VALUE: ClassVar[dict[str, float]] = {
+        name: 1.0 if name in CLIPPED else math.inf for name in STRATEGIES
+    }
     UNSUPPORTED = frozenset({ACCUMULATION, AMP, PROCESSES, SCALING})
 
     def __init__(
@@ -157,7 +167,7 @@ class Eprop(EpropSteps):
         params_lr: float = 1e-5,
         output_params_lr: float = 2e-5,
         weight_decay: float = 1e-2,
-        default_optimizer_cls: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
+        default_optimizer_cls: Callable[..., torch.optim.Optimizer] | None = None,
         default_optim_kwargs: dict[str, Any] | None = None,
         maximize: bool = False,
         gamma: float = 0.001,
@@ -174,7 +184,7 @@ class Eprop(EpropSteps):
         grad_norm_clip_value: float = math.inf,
         eligibility_traces_norm_clip_value: float = math.inf,
         learning_signal_norm_clip_value: float = math.inf,
-        feedbacks_gen_strategy: str = "xavier_normal",
+        feedbacks_gen_strategy: str | None = None,
         feedback_weights_norm_clip_value: float | None = None,
         seed: int = 0,
         nan: float = 0.0,
@@ -226,16 +236,19 @@ class Eprop(EpropSteps):
             raise ValueError('eligibility_traces_norm_clip_value: there are no traces with update="sequence"')
         self.eligibility_traces_norm_clip_value = eligibility_traces_norm_clip_value
         self.learning_signal_norm_clip_value = learning_signal_norm_clip_value
-        self.feedbacks_gen_strategy = feedbacks_gen_strategy
+        self.feedbacks_gen_strategy = feedbacks_gen_strategy or self.DEFAULT_FEEDBACKS_GEN_STRATEGY
         if feedback_weights_norm_clip_value is None:
-            feedback_weights_norm_clip_value = 1.0 if feedbacks_gen_strategy.lower() in CLIPPED else math.inf
+            limits = self.DEFAULT_FEEDBACKS_STR_NORM_CLIP_VALUE
+            feedback_weights_norm_clip_value = limits.get(self.feedbacks_gen_strategy.lower(), math.inf)
         self.feedback_weights_norm_clip_value = feedback_weights_norm_clip_value
         self.seed = seed
         self.nan, self.posinf, self.neginf = nan, posinf, neginf
         self.raise_non_finite_errors = raise_non_finite_errors
         self.eval_criterion = criterion if eval_criterion is None else eval_criterion
         self.layers = modules_of(layers)
-        self.output_layers = modules_of(output_layers)
+        self._layers_are_given = bool(self.layers)
+        self.output_layers = modules_of(output_layers) or None
+        self._output_layers_are_given = self.output_layers is not None
         self.output_params: list[Parameter] = list(output_params or ())
         self.feedback_weights: dict[str, list[Tensor]] | None = None
         self.engine = ""
@@ -264,40 +277,90 @@ class Eprop(EpropSteps):
         if not hasattr(model, "online_rule"):
             raise TypeError(f"Eprop: expected a SequentialRNN, got a {type(model).__name__}")
         hidden = [*model.input_layers.values(), *model.hidden_layers]
-        outputs = list(model.output_layers.values())
         self._hidden_parameters = [p for layer in hidden for p in layer.parameters()]
         self._widths = [_feedback_width(layer, p) for layer in hidden for p in layer.parameters()]
         if not hidden:
             warnings.warn("Eprop: the model has no hidden layers; only the readout learns", stacklevel=2)
+        self.initialize_output_layers(trainer)
+        self.initialize_layers(trainer)
+        self.initialize_params(trainer)
+        self.initialize_output_params(trainer)
         if self.optimizer is None:
-            chosen = self.layers or hidden
-            if not self.params or self.layers:
-                self.params = merged_parameters(self.params, chosen)
-            if not self.output_params or self.output_layers:
-                self.output_params = merged_parameters(self.output_params, self.output_layers or outputs)
             self.optimizer = self.create_default_optimizer()
-        else:
-            groups = [list(group["params"]) for group in self.optimizer.param_groups]
-            self.params, self.output_params = groups[0], [p for group in groups[1:] for p in group]
         super().start(trainer, **kwargs)
 
-    def create_default_optimizer(self) -> torch.optim.Optimizer:
-        """The optimiser when none is given: a group for the hidden layers and one for the outputs."""
-        groups = [
+    def initialize_params(self, trainer: Any = None) -> list[Parameter]:
+        """Set and return ``params``: those of the optimiser's first group, else the given ones and those of layers."""
+        if self.optimizer is not None:
+            self.params = list(self.optimizer.param_groups[self.OPTIMIZER_PARAMS_GROUP_IDX]["params"])
+        elif not self.params or self._layers_are_given:
+            self.params = merged_parameters(self.params, self.layers)
+        return self.params
+
+    def initialize_output_params(self, trainer: Any = None) -> list[Parameter]:
+        """Set and return ``output_params``, in the same way from the other groups or from ``output_layers``."""
+        if self.optimizer is not None:
+            groups = self.optimizer.param_groups[self.OPTIMIZER_OUTPUT_PARAMS_GROUP_IDX :]
+            self.output_params = [p for group in groups for p in group["params"]]
+        elif not self.output_params or self._output_layers_are_given:
+            self.output_params = merged_parameters(self.output_params, self.output_layers or ())
+        return self.output_params
+
+    def initialize_param_groups(self) -> list[dict[str, Any]]:
+        """Set and return ``param_groups``: one for the hidden layers and one for the outputs."""
+        self.param_groups = [
             {"params": [p for p in self.params if p.requires_grad], "lr": self.params_lr},
             {"params": [p for p in self.output_params if p.requires_grad], "lr": self.output_params_lr},
         ]
-        return self.default_optimizer_cls(groups, **self.default_optim_kwargs)
+        return self.param_groups
+
+    def make_feedback_weights(self, *args: Any, **kwargs: Any) -> Tensor:
+        """One feedback matrix, clipped to its largest norm; the arguments are those of ``FEEDBACKS_GEN_FUNCS``.
+
+        Raises
+        ------
+        NotImplementedError
+            There is no such strategy.
+        """
+        functions, name = self.FEEDBACKS_GEN_FUNCS, self.feedbacks_gen_strategy.lower()
+        if name not in functions:
+            raise NotImplementedError(
+                f"feedbacks_gen_strategy: expected one of {', '.join(functions)}, got {self.feedbacks_gen_strategy!r}"
+            )
+        matrix = functions[name](*args, **kwargs)
+        clip_tensors_norm_([matrix], self.feedback_weights_norm_clip_value)
+        return matrix
+
+    def initialize_feedback_weights(self, y_batch: Any = None) -> dict[str, list[Tensor]]:
+        """Draw the feedback anew, from the private generator at its seed.
+
+        Parameters
+        ----------
+        y_batch : Tensor [..., n_out] or dict of Tensor, optional
+            Targets, of which the last axes are read, by output layer where there are several; by default those of the
+            batch.
+
+        Returns
+        -------
+        dict of list of Tensor
+            ``feedback_weights``.
+        """
+        y = self.trainer.current_training_state.y_batch if y_batch is None else y_batch
+        generator = torch.Generator().manual_seed(self.seed)
+        self.feedback_weights = {
+            name: [
+                self.make_feedback_weights(target.shape[-1], width, generator=generator).to(p)
+                for p, width in zip(self._hidden_parameters, self._widths)
+            ]
+            for name, target in (y if isinstance(y, Mapping) else {self.DEFAULT_Y_KEY: y}).items()
+        }
+        return self.feedback_weights
 
     def _draw_feedback(self, n_outputs: list[int], names: list[str]) -> dict[str, list[Tensor]]:
         """Random feedback per output, drawn at the first batch."""
         if self.feedback_weights is None:
-            generator = torch.Generator().manual_seed(self.seed)
-            strategy, clip = self.feedbacks_gen_strategy, self.feedback_weights_norm_clip_value
-            self.feedback_weights = {
-                name: draw_all(strategy, clip, self._hidden_parameters, self._widths, n_out, generator)
-                for name, n_out in zip(names, n_outputs)
-            }
+            self.initialize_feedback_weights({name: torch.empty(0, n) for name, n in zip(names, n_outputs)})
+        assert self.feedback_weights is not None
         return self.feedback_weights
 
     def _signals(self, net: LearnedNetwork, n_outputs: list[int], names: list[str]) -> list[Signal]:
@@ -315,19 +378,19 @@ class Eprop(EpropSteps):
         self._targets = trainer.current_training_state.y_batch
         self.trainer = trainer
         self._model = trainer.model
-        self._model.online_rule = self
+        self.decorate_forwards()
 
     def on_batch_end(self, trainer: Any, **kwargs: Any) -> None:
         """Give the model back."""
-        self._release()
+        self.undecorate_forwards()
 
     def close(self, trainer: Any, **kwargs: Any) -> None:
         """Give the model back."""
-        self._release()
+        self.undecorate_forwards()
 
-    def _release(self) -> None:
-        if self._model is not None and self._model.online_rule is self:
-            self._model.online_rule = None
+    def undecorate_forwards(self) -> None:
+        """Give the model back, and forget the batch."""
+        super().undecorate_forwards()
         self._model = self._targets = self._last = self._errors = None
         self._layers, self._layers_buffer = {}, {}
 
@@ -378,7 +441,7 @@ class Eprop(EpropSteps):
             with torch.no_grad():
                 return self._run(network, x, states, schedule)
         except BaseException:
-            self._release()
+            self.undecorate_forwards()
             raise
 
     def _step_reason(self, network: Network, any_activation: bool) -> str | None:
@@ -397,7 +460,7 @@ class Eprop(EpropSteps):
         names = list(self._model.output_layers)
         errors = Errors(self, self._targets, names, [None] * len(names), schedule)
         sizes = [y.shape[2] for y in errors.targets]
-        self._draw_feedback(sizes, [self.DEFAULT_KEY] if len(names) == 1 else names)
+        self._draw_feedback(sizes, [self.DEFAULT_Y_KEY] if len(names) == 1 else names)
         run = StepRun(self, network, errors, schedule, x[0].shape[0])
         self._begin_steps(run)
         self.optimizer.zero_grad()
@@ -417,7 +480,7 @@ class Eprop(EpropSteps):
                 'feedback: expected "random" or "symmetric" with a readout that does not read its weights as they are '
                 "stored (Dale's law, for one)"
             )
-        names = [self.DEFAULT_KEY] if len(net.outputs) == 1 else list(self._model.output_layers)
+        names = [self.DEFAULT_Y_KEY] if len(net.outputs) == 1 else list(self._model.output_layers)
         sizes = [layer.neurons for layer in net.outputs]
         errors = Errors(self, self._targets, list(self._model.output_layers), sizes, schedule)
         signals = self._signals(net, sizes, names)
@@ -477,19 +540,19 @@ class Eprop(EpropSteps):
         """State of the optimiser and of its schedule, and the feedback weights."""
         state = super().get_checkpoint_state(trainer, **kwargs)
         if state is not None and self.feedback_weights is not None:
-            state[self.FEEDBACK_WEIGHTS_KEY] = self.feedback_weights
+            state[self.CHECKPOINT_FEEDBACK_WEIGHTS_KEY] = self.feedback_weights
         return state
 
     def load_checkpoint_state(self, trainer: Any, checkpoint: Mapping[str, Any], **kwargs: Any) -> None:
         """Restore what :meth:`get_checkpoint_state` gave."""
         super().load_checkpoint_state(trainer, dict(checkpoint), **kwargs)
         state = checkpoint.get(self.name)
-        if self.load_state and state and state.get(self.FEEDBACK_WEIGHTS_KEY) is not None:
+        if self.load_state and state and state.get(self.CHECKPOINT_FEEDBACK_WEIGHTS_KEY) is not None:
             self.feedback_weights = {
                 name: [
                     matrix.to(device=p.device, dtype=p.dtype) for matrix, p in zip(matrices, self._hidden_parameters)
                 ]
-                for name, matrices in state[self.FEEDBACK_WEIGHTS_KEY].items()
+                for name, matrices in state[self.CHECKPOINT_FEEDBACK_WEIGHTS_KEY].items()
             }
 
     def extra_repr(self) -> str:

@@ -46,10 +46,10 @@ class LearningAlgorithm(BaseCallback):
     """
 
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({PROCESSES, SCALING})
+    DEFAULT_PRIORITY = BaseCallback.DEFAULT_MEDIUM_PRIORITY
 
     def __init__(self, *, params: Iterable[Parameter] | None = None, **kwargs: Any) -> None:
         own = {name: kwargs.pop(name) for name in ("priority", "name", "save_state", "load_state") if name in kwargs}
-        own.setdefault("priority", self.DEFAULT_MEDIUM_PRIORITY)
         super().__init__(**own)
         self.kwargs = kwargs
         self.params: list[Parameter] = [] if params is None else list(params)

@@ -11,11 +11,24 @@ from torch.nn import Parameter
 
 from neurotorch.functional.rls import RlsRule, rls_update_
 from neurotorch.learning_algorithms._features import ACCUMULATION, AMP, PROCESSES, SCALING
+from neurotorch.learning_algorithms._rls_native import REGRESSORS, native_reason, run_native
+from neurotorch.learning_algorithms._windows import Targets
 from neurotorch.learning_algorithms.bptt import BPTT, NonFiniteError
 from neurotorch.learning_algorithms.tbptt import TBPTT
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules.layers._connections import ConnectedLayer
 from neurotorch.utils import ConnectivityConvention
+
+# What a subclass may have of its own of a step; the native driver then leaves the steps to it.
+_HOOKS = (
+    "_backward_at_t",
+    "_get_x_batch_slice_from_trainer",
+    "_make_optim_step",
+    "initialize_P_list",
+    "inputs_mth_step",
+    "optimization_step",
+    "outputs_mth_step",
+)
 
 
 class _Constrained(NamedTuple):
@@ -41,6 +54,8 @@ class RLS(TBPTT):
     * ``"inputs"``: phi is the mean input, ``h = 1 / (Lambda + kappa phi^T k)``, gradient ``h k e^T``, and P becomes
       ``Lambda P - h kappa k k^T``.
     * ``"outputs"``: phi is the mean prediction and ``h = 1 / (1 + phi^T k)``, the rest as before.
+    * ``"presynaptic"``: as "inputs", but phi is what the weights of the output layer saw at that step: FORCE learning
+      of a readout. Ours; with `is_recurrent` and in the native driver only.
     * ``"grad"``: as ``"inputs"``, but the gradient is ``h P`` times that of the mean squared error.
     * ``"jacobian"``: psi is the derivative of the mean prediction and ``K = P psi``; gradient ``K^T e``, and P becomes
       ``Lambda P - kappa K K^T``.
@@ -72,7 +87,7 @@ class RLS(TBPTT):
     forgetting : float
         In (0, 1]; below 1 errors of the past are forgotten, ``P = (P - h k k^T) / forgetting`` with
         ``h = 1 / (forgetting + phi^T k)``, in place of `Lambda` and `kappa`. Strategies "inputs" and "outputs".
-    strategy : {"inputs", "outputs", "grad", "jacobian", "scaled_jacobian"}
+    strategy : {"inputs", "outputs", "presynaptic", "grad", "jacobian", "scaled_jacobian"}
     params_lr : float
         Factor of the change of weights, by default 1: least squares.
     default_optimizer_cls : type
@@ -88,6 +103,10 @@ class RLS(TBPTT):
     ----------
     P_list : list of Tensor or None
         P of each parameter, symmetric; made at the first step.
+    engine : str
+        How the last batch of a recurrent run was made: by the native driver, all its steps in one call, or window by
+        window in Python, and why. The driver needs a strategy without gradients, windows of one step, one
+        output layer, plain SGD, and layers that a closed loop can fuse.
 
     Raises
     ------
@@ -96,7 +115,7 @@ class RLS(TBPTT):
     ValueError
         Another argument is out of range; while training, the weights do not fit the strategy.
     NonFiniteError
-        While training: P is not finite any more.
+        While training: the error of a step is not finite, or P is not any more.
 
     References
     ----------
@@ -143,6 +162,7 @@ class RLS(TBPTT):
         self.strategy_to_mth = {
             "inputs": self.inputs_mth_step,
             "outputs": self.outputs_mth_step,
+            "presynaptic": self.presynaptic_mth_step,
             "grad": self.grad_mth_step,
             "jacobian": self.jacobian_mth_step,
             "scaled_jacobian": self.scaled_jacobian_mth_step,
@@ -155,13 +175,18 @@ class RLS(TBPTT):
             raise ValueError(f"forgetting: expected more than 0 and at most 1, got {forgetting}")
         if not delta > 0.0:
             raise ValueError(f"delta: expected a positive number, got {delta}")
-        if forgetting < 1.0 and (Lambda != 1.0 or kappa != 1.0 or self.strategy not in ("inputs", "outputs")):
-            raise ValueError("forgetting: goes with the strategies inputs and outputs, and without Lambda and kappa")
+        if forgetting < 1.0 and (Lambda != 1.0 or kappa != 1.0 or self.strategy not in REGRESSORS):
+            raise ValueError(
+                f"forgetting: goes with the strategies {', '.join(REGRESSORS)}, and without Lambda and kappa"
+            )
+        if self.strategy == "presynaptic" and not is_recurrent:
+            raise ValueError("is_recurrent: expected True with strategy presynaptic, got False")
         self.delta, self.Lambda, self.kappa, self.forgetting = delta, Lambda, kappa, forgetting
         self.is_recurrent = is_recurrent
         self.P_list: list[Tensor] | None = None
         self._constrained: dict[int, _Constrained] = {}
         self._last_outputs: dict[str, Tensor] = {}
+        self.engine = ""
 
     # ---- where it stands in training --------------------------------------------------------------------------
 
@@ -190,8 +215,10 @@ class RLS(TBPTT):
             raise ValueError(
                 f"optimizer: weights under Dale's law need SGD without momentum and weight decay, got {self.optimizer}"
             )
-        if self.strategy not in ("inputs", "outputs"):
-            raise ValueError(f"strategy: weights under Dale's law need inputs or outputs, got {self.strategy}")
+        if self.strategy not in REGRESSORS:
+            raise ValueError(
+                f"strategy: weights under Dale's law need one of {', '.join(REGRESSORS)}, got {self.strategy}"
+            )
 
     @property
     def _is_plain(self) -> bool:
@@ -208,9 +235,34 @@ class RLS(TBPTT):
             super().on_batch_begin(trainer, **kwargs)
 
     def run_online(self, network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
-        """Run the network window by window and learn meanwhile; what :func:`neurotorch.modules._engine.run` returns."""
-        with torch.set_grad_enabled(self.strategy not in ("inputs", "outputs")):
-            return super().run_online(network, x, states, schedule)
+        """Run the network and learn meanwhile; what :func:`neurotorch.modules._engine.run` returns."""
+        reason = native_reason(self, network, x)
+        self.engine = "native driver" if reason is None else f"window by window: {reason}"
+        if reason is not None:
+            if self.strategy == "presynaptic":
+                raise NotImplementedError(f"strategy: presynaptic needs the native driver, but {reason}")
+            with torch.set_grad_enabled(self.strategy not in REGRESSORS):
+                return super().run_online(network, x, states, schedule)
+        y = self._counted(self.trainer.current_training_state.y_batch)
+        self._targets = Targets(y, schedule.total, schedule.keep_outputs)
+        try:
+            result, not_finite = run_native(self, network, x, states, schedule, y)
+        finally:
+            self.undecorate_forwards()
+        if not_finite is not None:
+            raise self._non_finite_error(not_finite)
+        return result
+
+    def _own_hooks(self) -> list[str]:
+        """Methods of a step that a subclass, or the object itself, has of its own."""
+        kind = type(self)
+        own = [name for name in _HOOKS if name in self.__dict__ or getattr(kind, name) is not getattr(RLS, name)]
+        chosen = self.strategy_to_mth.get(self.strategy)
+        return own or ([] if chosen == getattr(self, f"{self.strategy}_mth_step") else ["strategy_to_mth"])
+
+    def _non_finite_error(self, what: str) -> NonFiniteError:
+        hint = "try a smaller delta or kappa" if what == "P" else "look for NaN in targets and inputs"
+        return NonFiniteError(f"RLS: {what} is not finite under strategy {self.strategy!r}; {hint}")
 
     def _backward_at_t(self, t: int, backward_t: int, layer_name: str | None) -> None:
         """Take a step with the window that ends with step `t`, for each output layer."""
@@ -222,7 +274,7 @@ class RLS(TBPTT):
             self.optimization_step(x, pred, y[name] if isinstance(y, dict) else y)
             self._last_outputs[name] = pred.detach()
 
-    def _make_optim_step(self, **kwargs: Any) -> None:
+    def _make_optim_step(self, **kwargs: Any) -> None:  # type: ignore[override]
         """Nothing: the step of the window is taken."""
 
     def _get_x_batch_slice_from_trainer(self, t_first: int, t_last: int, layer_name: str | None = None) -> Tensor:
@@ -259,7 +311,7 @@ class RLS(TBPTT):
         state = checkpoint.get(self.name)
         if not (self.load_state and state):
             return
-        if self.OPTIMIZER_STATE_DICT_KEY in state:
+        if self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY in state:
             super().load_checkpoint_state(trainer, checkpoint, **kwargs)
         matrices = state.get(self.CHECKPOINT_P_STATES_DICT_KEY)
         self.P_list = None if matrices is None else [p.clone() for p in matrices]
@@ -269,9 +321,16 @@ class RLS(TBPTT):
 
     def initialize_P_list(self, m: int | None = None) -> None:
         """P of each parameter: delta times the identity of size m, by default its number of values."""
-        self.P_list = [
-            self.delta * torch.eye(p.numel() if m is None else m, dtype=p.dtype, device=p.device) for p in self.params
-        ]
+        self.P_list = None
+        self.initialize_P_list_of([p.numel() if m is None else m for p in self.params])
+
+    def initialize_P_list_of(self, sizes: list[int]) -> None:
+        """P of each parameter with a size of its own, where there is none yet."""
+        if self.P_list is None:
+            self.P_list = [
+                self.delta * torch.eye(m, dtype=p.dtype, device=p.device)
+                for m, p in zip(sizes, self.params, strict=True)
+            ]
 
     def optimization_step(self, x_batch: Tensor, pred_batch: Tensor, y_batch: Tensor) -> None:
         """One step of the strategy.
@@ -287,12 +346,12 @@ class RLS(TBPTT):
         ValueError
             Shapes do not fit the strategy.
         NonFiniteError
-            P is not finite any more.
+            The error is not finite, and nothing has changed; or P is not finite any more.
         """
         self.strategy_to_mth[self.strategy](x_batch, pred_batch, y_batch.to(pred_batch))
         assert self.P_list is not None and self.optimizer is not None
         if not all(bool(torch.isfinite(torch.diagonal(p)).all()) for p in self.P_list):
-            raise NonFiniteError(f"RLS: P is not finite under strategy {self.strategy!r}; try a smaller delta or kappa")
+            raise self._non_finite_error("P")
         regularization = self.regularization_loss(self.trainer)
         if regularization is not None and regularization.requires_grad:
             self.optimizer.zero_grad()
@@ -306,11 +365,16 @@ class RLS(TBPTT):
 
     def _error(self, pred: Tensor, y: Tensor) -> Tensor:
         """Mean over all rows of prediction minus target, ``[N]``."""
-        return (self._rows(pred.detach()) - self._rows(y)).mean(dim=0)
+        error: Tensor = (self._rows(pred.detach()) - self._rows(y)).mean(dim=0)
+        if not bool(torch.isfinite(error).all()):
+            raise self._non_finite_error("the error")
+        return error
 
-    def _rule(self, gain: float, kappa: float) -> RlsRule:
+    def _rule(self) -> RlsRule:
+        """That of the strategies "inputs" and "outputs"."""
         if self.forgetting < 1.0:
             return RlsRule.forgetting(self.forgetting)
+        gain, kappa = (1.0, 1.0) if self.strategy == "outputs" else (self.Lambda, self.kappa)
         return RlsRule(gain=gain, kappa=kappa, keep=self.Lambda, take=self.kappa)
 
     def _rate(self, parameter: Parameter) -> float:
@@ -322,15 +386,22 @@ class RLS(TBPTT):
         """Regressor: the inputs."""
         phi, error = self._rows(x_batch).mean(dim=0), self._error(pred_batch, y_batch)
         self._check_shapes(phi.numel(), error.numel())
-        self._least_squares(phi, error, self._rule(self.Lambda, self.kappa))
+        self._least_squares(phi, error, self._rule())
 
     def outputs_mth_step(self, x_batch: Tensor, pred_batch: Tensor, y_batch: Tensor) -> None:
         """Regressor: the outputs, which the weights feed back."""
         phi, error = self._rows(pred_batch.detach()).mean(dim=0), self._error(pred_batch, y_batch)
+        self._check_single()
+        self._check_shapes(phi.numel(), error.numel())
+        self._least_squares(phi, error, self._rule())
+
+    def presynaptic_mth_step(self, x_batch: Tensor, pred_batch: Tensor, y_batch: Tensor) -> None:
+        """Regressor: what the weights saw, which only the native driver knows; NotImplementedError."""
+        raise NotImplementedError("strategy: presynaptic has no single steps; it needs the native driver")
+
+    def _check_single(self) -> None:
         if len(self.params) != 1:
             raise ValueError(f"params: strategy outputs learns exactly one matrix, got {len(self.params)}")
-        self._check_shapes(phi.numel(), error.numel())
-        self._least_squares(phi, error, self._rule(1.0, 1.0))
 
     def _check_shapes(self, inputs: int, outputs: int | None) -> None:
         for p in self.params:

@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.learning_algorithms._features import ACCUMULATION, SCALING
+from neurotorch.learning_algorithms._rule import ModelRule
 from neurotorch.learning_algorithms._windows import Targets, WindowSteps, repeated, time_steps, whole_steps, windows
-from neurotorch.learning_algorithms.bptt import BPTT
 from neurotorch.learning_algorithms.learning_algorithm import modules_of
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules._pieces import PiecewiseRun
 
 
-class TBPTT(BPTT):
+class TBPTT(ModelRule):
     """Truncated backpropagation through time: gradients through windows of a few steps, and steps meanwhile.
 
     Williams & Peng 1990 (doi:10.1162/neco.1990.2.4.490). The model runs window by window. After each window the loss
@@ -120,6 +120,7 @@ class TBPTT(BPTT):
         self._targets: Targets | None = None
         self._layer_loss: Tensor | None = None
         self._step_is_due = self._has_gradient = False
+        self._data_n_time_steps = 0
 
     def start(self, trainer: Any, **kwargs: Any) -> None:
         """Find the parameters, the optimiser, the criterion, and the outputs that count."""
@@ -127,13 +128,14 @@ class TBPTT(BPTT):
         model = trainer.model
         if not hasattr(model, "online_rule"):
             raise ValueError(f"model: {type(self).__name__} needs a SequentialRNN, got {type(model).__name__}")
+        self.initialize_output_layers(trainer)
+        self.initialize_layers(trainer)
         outputs = {id(layer): name for name, layer in model.output_layers.items()}
-        wanted = list(model.output_layers.values()) if self.output_layers is None else self.output_layers
-        unknown = [layer for layer in wanted if id(layer) not in outputs]
-        if unknown or not wanted:
-            found = getattr(unknown[0], "name", type(unknown[0]).__name__) if unknown else "none"
-            raise ValueError(f"output_layers: expected some of {', '.join(outputs.values())}, got {found}")
-        self._names = [outputs[id(layer)] for layer in wanted]
+        for layer in self.output_layers or ():
+            if id(layer) not in outputs:
+                found = getattr(layer, "name", type(layer).__name__)
+                raise ValueError(f"output_layers: expected some of {', '.join(outputs.values())}, got {found}")
+        self._names = [outputs[id(layer)] for layer in self.output_layers or ()]
 
     def on_batch_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Take over the run of the model in a training batch."""
@@ -142,18 +144,24 @@ class TBPTT(BPTT):
         assert self.optimizer is not None, "start was not called"
         self.trainer = trainer
         state = trainer.current_training_state
-        # Steps of the target, or of the inputs where the target has no time axis.
-        steps = time_steps(state.y_batch) or time_steps(state.x_batch) or 1
-        self.backward_time_steps, self.optim_time_steps = self._given_steps.for_sequence(steps)
+        self._data_n_time_steps = self._get_data_time_steps_from_y_batch(state.y_batch, state.x_batch)
+        self._maybe_update_time_steps()
         self.optimizer.zero_grad()
-        self._grads.clear()
+        self._grads_zeros_()
         self._targets = None
-        trainer.model.online_rule = self
+        self.decorate_forwards()
 
-    def _release(self) -> None:
-        model = getattr(self.trainer, "model", None)
-        if model is not None and getattr(model, "online_rule", None) is self:
-            model.online_rule = None
+    def _get_data_time_steps_from_y_batch(self, y_batch: Any, x_batch: Any) -> int:
+        """Steps of the target, or of the inputs where the target has no time axis."""
+        return time_steps(y_batch) or time_steps(x_batch) or 1
+
+    def _maybe_update_time_steps(self) -> None:
+        """Set the steps of windows and of the optimiser that were not given, from the steps of the batch."""
+        self.backward_time_steps, self.optim_time_steps = self._given_steps.for_sequence(self._data_n_time_steps)
+
+    def _grads_zeros_(self) -> None:
+        """Forget the gradients of former windows, which `alpha` would add."""
+        self._grads.clear()
 
     def run_online(self, network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
         """Run the network window by window and learn meanwhile; what :func:`neurotorch.modules._engine.run` returns."""
@@ -163,7 +171,7 @@ class TBPTT(BPTT):
             self._learn(run := PiecewiseRun(network, x, states, schedule))
         finally:
             self._layers_buffer.clear()
-            self._release()
+            self.undecorate_forwards()
         return run.result()
 
     def _learn(self, run: PiecewiseRun) -> None:
@@ -246,18 +254,32 @@ class TBPTT(BPTT):
         if math.isclose(self.alpha, 0.0, abs_tol=1e-8):
             loss.backward()  # type: ignore[no-untyped-call]
         else:
-            params = [p for p in self.params if p.requires_grad]
-            for p in params:
-                p.grad = None
-            loss.backward()  # type: ignore[no-untyped-call]
-            for p in params:
-                before = self._grads.get(id(p))
-                grad = torch.zeros_like(p) if p.grad is None else p.grad
-                self._grads[id(p)] = p.grad = grad if before is None else before.mul_(self.alpha).add_(grad)
+            self._compute_decay_grads_(loss)
+            self._apply_grads()
         self._average_gradients(self.trainer)
+        self._clip_grads()
+
+    def _compute_decay_grads_(self, batch_loss: Tensor) -> None:
+        """Add the gradients of a window to `alpha` times those of the windows before."""
+        params = [p for p in self.params if p.requires_grad]
+        for p in params:
+            p.grad = None
+        batch_loss.backward()  # type: ignore[no-untyped-call]
+        for p in params:
+            before = self._grads.get(id(p))
+            grad = torch.zeros_like(p) if p.grad is None else p.grad
+            self._grads[id(p)] = grad if before is None else before.mul_(self.alpha).add_(grad)
+
+    def _apply_grads(self) -> None:
+        """Give the parameters what :meth:`_compute_decay_grads_` computed."""
+        for p in self.params:
+            p.grad = self._grads.get(id(p), p.grad)
+
+    def _clip_grads(self) -> None:
+        """Clip the joint norm of the gradients, and refuse those that are not finite."""
         self._check_gradients(self.trainer.model)
 
-    def _make_optim_step(self, **kwargs: Any) -> None:
+    def _make_optim_step(self, **kwargs: Any) -> None:  # type: ignore[override]
         """Take a step of the optimiser, and forget the gradients."""
         assert self.optimizer is not None
         self.optimizer.step()
@@ -271,14 +293,14 @@ class TBPTT(BPTT):
         RuntimeError
             The model was not run, or runs otherwise than a :class:`~neurotorch.SequentialRNN`.
         """
-        self._release()
+        self.undecorate_forwards()
         if self._targets is None:
             raise RuntimeError(f"{type(self).__name__}: the prediction was made without a run of the model")
         self.on_validation_batch_begin(trainer, **kwargs)
 
     def on_batch_end(self, trainer: Any, **kwargs: Any) -> None:
         """Leave the model."""
-        self._release()
+        self.undecorate_forwards()
 
     def on_validation_batch_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Compute the loss."""
@@ -291,7 +313,7 @@ class TBPTT(BPTT):
     def close(self, trainer: Any, **kwargs: Any) -> None:
         """Leave the model also after an error."""
         super().close(trainer, **kwargs)
-        self._release()
+        self.undecorate_forwards()
 
     def extra_repr(self) -> str:
         """Steps of windows and of the optimiser, accumulation and clipping."""

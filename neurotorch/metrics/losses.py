@@ -88,9 +88,9 @@ class SMSEloss(torch.nn.Module):
         self.reduction = reduction
         self._explained = PVarianceLoss(reduction=reduction)
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Loss of the prediction `x` of the target `y`."""
-        explained: Tensor = self._explained(x, y)
+    def forward(self, inputs: Tensor, target: Tensor) -> Tensor:
+        """Loss of the prediction `inputs` of the target `target`."""
+        explained: Tensor = self._explained(inputs, target)
         return 1.0 - explained
 
 

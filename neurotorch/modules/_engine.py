@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from neurotorch.functional import LayerCall, run_network
+from neurotorch.functional._events import dense
 from neurotorch.modules.layers._fused import FusedLayer
 from neurotorch.modules.layers._lengths import hold, silence
 from neurotorch.modules.layers.base import BaseLayer
@@ -130,7 +131,10 @@ def _run_layer(
     """One layer over the whole sequence."""
     keep = schedule.keep_hidden
     _check_axes(layer, x, 3)
-    if step_reason(layer) is None:
+    reason = step_reason(layer)
+    if reason is not None or getattr(type(layer), "forward_sequence", None) is not FusedLayer.forward_sequence:
+        x = dense(x)
+    if reason is None:
         assert isinstance(layer, BaseLayer)
         # A sequence method of somebody's own need not know of lengths that nobody gave.
         own: dict[str, Any] = {} if schedule.lengths is None else {"lengths": schedule.lengths}
@@ -153,14 +157,16 @@ def _run_layer(
 
 
 def run(network: Network, x: list[Tensor], states: list[State], schedule: Schedule) -> Result:
-    """Run the network the fastest way that its layers allow."""
+    """Run the network the fastest way that its layers allow; sparse inputs stay it where a layer takes them."""
     if schedule.lengths is not None and schedule.total > schedule.given:
+        x = [dense(x_k) for x_k in x]
         return _run_by_length(network, x, states, schedule, schedule.lengths)
     mode, _ = choose(network.layers, len(x), schedule.total > schedule.given)
-    if mode == FUSED_NETWORK and all(x_k.dim() == 3 for x_k in x):
-        return _run_closed_loop(network, x, states, schedule)
     if mode == FUSED_SEQUENCE:
         return _run_open_loop(network, x, states, schedule)
+    x = [dense(x_k) for x_k in x]
+    if mode == FUSED_NETWORK and all(x_k.dim() == 3 for x_k in x):
+        return _run_closed_loop(network, x, states, schedule)
     if schedule.lengths is not None:
         x = [silence(x_k, schedule.lengths) for x_k in x]
     return run_steps(network, x, states, schedule)

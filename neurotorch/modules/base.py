@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from neurotorch.dimension import Dimension, DimensionProperty, SizeTypes
+from neurotorch.dimension import DimensionLike as DimensionLike
 
 
 class NamedModule(torch.nn.Module):

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from neurotorch.dimension import Dimension
 from neurotorch.modules.base import NamedModule, SizedModule
 from neurotorch.modules.base_model import BaseModel
+from neurotorch.modules.layers import LayerType
+from neurotorch.modules.layers import LayerType2Layer as LayerType2Layer
 from neurotorch.modules.layers.base import BaseLayer
+from neurotorch.modules.spike_funcs import SpikeFunction, SpikeFuncType
 from neurotorch.modules.wrappers import NamedModuleWrapper, SizedModuleWrapper, features_of, run_size
+
+# NeuroTorch's names of what its containers take.
+Acceptable_Spike_Func: TypeAlias = type[SpikeFunction] | SpikeFuncType
+Acceptable_Spike_Funcs: TypeAlias = Acceptable_Spike_Func | Iterable[Acceptable_Spike_Func]
+Acceptable_Layer_Type: TypeAlias = type[BaseLayer] | LayerType
+Acceptable_Layer_Types: TypeAlias = Acceptable_Layer_Type | Iterable[Acceptable_Layer_Type]
+IntDimension: TypeAlias = int | Dimension
 
 
 def _named(module: torch.nn.Module) -> NamedModule:
@@ -208,11 +219,21 @@ class Sequential(BaseModel):
         """
         if not self._is_built:
             self._infer_sizes()
-            for layer in self.get_all_layers():
-                if isinstance(layer, BaseLayer) and not layer.is_built:
-                    layer.build()
+            self.build_layers()
             super().build()
         return self
+
+    def build_layers(self) -> None:
+        """Build the layers that are not built yet; their sizes must be known."""
+        for layer in self.get_all_layers():
+            if isinstance(layer, BaseLayer) and not layer.is_built:
+                layer.build()
+
+    def initialize_weights_(self) -> None:
+        """Give the weights of all layers new initial values."""
+        for layer in self.get_all_layers():
+            if isinstance(layer, BaseLayer):
+                layer.initialize_weights_()
 
     def _weight_dtype(self) -> torch.dtype:
         for parameter in self.parameters():

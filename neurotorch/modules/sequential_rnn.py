@@ -9,11 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurotorch.functional._events import dense
 from neurotorch.modules._engine import Network, Schedule, State, run
 from neurotorch.modules._predictions import SequencePredictions
 from neurotorch.modules.layers._fused import FusedLayer
 from neurotorch.modules.layers._lengths import checked_lengths
 from neurotorch.modules.plan import Plan, defines_forward, make_plan, takes_state
+from neurotorch.modules.sequential import Acceptable_Layer_Type as Acceptable_Layer_Type
+from neurotorch.modules.sequential import Acceptable_Layer_Types as Acceptable_Layer_Types
+from neurotorch.modules.sequential import Acceptable_Spike_Func as Acceptable_Spike_Func
+from neurotorch.modules.sequential import Acceptable_Spike_Funcs as Acceptable_Spike_Funcs
+from neurotorch.modules.sequential import IntDimension as IntDimension
 from neurotorch.modules.sequential import size_of
 from neurotorch.transforms.base import move_to
 
@@ -167,7 +173,7 @@ class SequentialRNN(SequencePredictions):
         for name, value in x.items():
             if value.dim() < 2 or 0 in value.shape[:2]:
                 raise ValueError(f"inputs {name!r}: expected shape [B, T, F] or [B, F], got {list(value.shape)}")
-        x = {name: value.unsqueeze(1) if value.dim() == 2 else value for name, value in x.items()}
+        x = {name: dense(value).unsqueeze(1) if value.dim() == 2 else value for name, value in x.items()}
         batches = {name: value.shape[0] for name, value in x.items()}
         if len(set(batches.values())) > 1:
             raise ValueError(f"inputs: expected one batch size, got {batches}")
@@ -175,7 +181,9 @@ class SequentialRNN(SequencePredictions):
         return {
             name: value
             if value.shape[1] == steps
-            else torch.cat([value, value.new_zeros(value.shape[0], steps - value.shape[1], *value.shape[2:])], dim=1)
+            else torch.cat(
+                [dense(value), value.new_zeros(value.shape[0], steps - value.shape[1], *value.shape[2:])], dim=1
+            )
             for name, value in x.items()
         }
 
@@ -274,8 +282,9 @@ class SequentialRNN(SequencePredictions):
         ----------
         inputs : Tensor [B, T, F] or [B, F], array, or dict of them by input name
             ``[B, F]`` is one time step; a tensor is given to every input layer; inputs shorter than the longest are
-            padded with zeros at the end. ``[B, T, ..., F]``, with axes between time and features, goes through
-            :class:`~neurotorch.Linear` and modules of torch; several inputs are then joined along the first of them.
+            padded with zeros at the end. Sparse tensors give the same numbers. ``[B, T, ..., F]``, with axes between
+            time and features, goes through :class:`~neurotorch.Linear` and modules of torch; several inputs are then
+            joined along the first of them.
         init_hidden_states : dict, tuple or Tensor, optional
             States ``[B, N]`` before the first step: by layer name (missing layers start fresh), the same tuple for
             every layer, or one tensor as the only state of every layer.
@@ -329,6 +338,8 @@ class SequentialRNN(SequencePredictions):
             lengths=lengths,
         )
         states = self._initial_states(init_hidden_states, dtype)
+        if self.online_rule is not None:
+            x = [dense(value) for value in x]
         runner = run if self.online_rule is None else self.online_rule.run_online
         outs, hidden = runner(self._network(), x, states, schedule)
         memory = self.memory_device

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from neurotorch.dimension import SizeTypes as SizeTypes
+
 __all__ = ["DimensionsCat"]
 
 

@@ -13,6 +13,7 @@ from neurotorch.trainers._model import Precision
 from neurotorch.trainers._progress import Progress
 from neurotorch.trainers._state import TrainerState
 from neurotorch.transforms.base import move_to
+from neurotorch.utils import unpack_x_hh_y
 from neurotorch.utils.interruption import Interruption
 from neurotorch.utils.processes import Processes
 
@@ -165,8 +166,7 @@ class TrainingLoop(TrainerState):
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             name = self._name(bool(self.state.batch_is_train))
             raise ValueError(f"{name}: expected batches (x, y) or (x, hidden states, y), got a {type(batch).__name__}")
-        x, y = batch[0], batch[-1]
-        hh = None if len(batch) == 2 else batch[1] if len(batch) == 3 else list(batch[1:-1])
+        x, hh, y = unpack_x_hh_y(batch)
 
         def dense(part: Any) -> Any:
             return part.to_dense() if isinstance(part, Tensor) and part.layout != torch.strided else part

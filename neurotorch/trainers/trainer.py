@@ -18,6 +18,7 @@ from neurotorch.trainers._loop import TrainingLoop
 from neurotorch.trainers._model import Precision, predictor, unwrapped
 from neurotorch.trainers._progress import Progress
 from neurotorch.trainers.training_state import CurrentTrainingState
+from neurotorch.trainers.training_state import TrainingState as TrainingState
 from neurotorch.transforms import ToTensor
 from neurotorch.utils.arguments import warn_unknown
 from neurotorch.utils.interruption import Interruption

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurotorch.transforms.rates import LinearRateToSpikes as LinearRateToSpikes
+from neurotorch.utils import maybe_apply_softmax
 from neurotorch.utils import to_numpy as to_numpy
 from neurotorch.utils import to_tensor as to_tensor
 
@@ -125,7 +127,7 @@ class ConstantValuesTransform(torch.nn.Module):
         Number of time steps.
     batch_wise : bool
         True: ``[B, F]`` becomes ``[B, n_steps, F]``, and ``[B, T, F]`` is repeated to ``[B, n_steps * T, F]``.
-        False: ``[F]`` becomes ``[n_steps, F]``.
+        False: ``[F]`` becomes ``[n_steps, F]``, and ``[T, F]`` is repeated to ``[n_steps * T, F]``.
     """
 
     def __init__(self, n_steps: int, batch_wise: bool = True) -> None:
@@ -137,7 +139,8 @@ class ConstantValuesTransform(torch.nn.Module):
         """The repeated values, float32."""
         x = to_tensor(x)
         if not self.batch_wise:
-            return x.unsqueeze(0).repeat(self.n_steps, *(1,) * x.dim())  # type: ignore[no-any-return]
+            x = x.reshape(1, -1) if x.dim() < 2 else x
+            return x.repeat(self.n_steps, *(1,) * (x.dim() - 1))  # type: ignore[no-any-return]
         if x.dim() < 2:
             raise ValueError(f"x: expected shape [B, F] or [B, T, F], got {list(x.shape)}")
         if x.dim() == 2:
@@ -162,12 +165,9 @@ class MaybeSoftmax(torch.nn.Module):
         super().__init__()
         self.dim = dim
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Probabilities of the same shape as ``x``."""
-        sums = x.sum(dim=self.dim)
-        if bool((x >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-6):
-            return x
-        return torch.softmax(x, dim=self.dim)
+    def forward(self, x: Any) -> Tensor:
+        """Probabilities of the same shape as ``x``; see :func:`neurotorch.utils.maybe_apply_softmax`."""
+        return maybe_apply_softmax(x, self.dim)
 
     def extra_repr(self) -> str:
         """The axis."""

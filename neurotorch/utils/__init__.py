@@ -6,9 +6,13 @@ import enum
 
 from neurotorch.utils.autograd import (
     clip_tensors_norm_,
+    compute_jacobian,
+    dy_dw_local,
     filter_parameters,
+    get_contributing_params,
     recursive_detach,
     recursive_detach_,
+    vmap,
     zero_grad_params,
 )
 from neurotorch.utils.collections import (
@@ -20,22 +24,70 @@ from neurotorch.utils.collections import (
     sequence_get,
     unpack_out_hh,
     unpack_singleton_dict,
+    unpack_tuple,
+    unpack_x_hh_y,
 )
-from neurotorch.utils.conversion import to_numpy, to_tensor
-from neurotorch.utils.random import format_pseudo_rn_seed, set_seed, unitary_rn_normal_matrix
+from neurotorch.utils.conversion import (
+    to_numpy,
+    to_tensor,
+)
+from neurotorch.utils.formatting import (
+    format_pred_batch,
+    maybe_apply_softmax,
+)
+from neurotorch.utils.parameters import (
+    get_all_params_combinations,
+    get_meta_name,
+    get_meta_str,
+    hash_meta_str,
+    hash_params,
+    save_params,
+)
+from neurotorch.utils.random import (
+    format_pseudo_rn_seed,
+    set_seed,
+    unitary_rn_normal_matrix,
+)
+from neurotorch.utils.temporal import (
+    batchwise_temporal_decay,
+    batchwise_temporal_filter,
+    batchwise_temporal_recursive_filter,
+    linear_decay,
+)
+from neurotorch.utils.visualise import (
+    legend_without_duplicate_labels_,
+    plot_confusion_matrix,
+)
 
 __all__ = [
     "ConnectivityConvention",
+    "batchwise_temporal_decay",
+    "batchwise_temporal_filter",
+    "batchwise_temporal_recursive_filter",
     "clip_tensors_norm_",
+    "compute_jacobian",
+    "dy_dw_local",
     "filter_parameters",
+    "format_pred_batch",
     "format_pseudo_rn_seed",
+    "get_all_params_combinations",
+    "get_contributing_params",
+    "get_meta_name",
+    "get_meta_str",
+    "hash_meta_str",
+    "hash_params",
+    "legend_without_duplicate_labels_",
+    "linear_decay",
     "list_insert_replace_at",
     "list_of_callable_to_sequential",
     "mapping_update_recursively",
+    "maybe_apply_softmax",
     "maybe_unpack_singleton_dict",
+    "plot_confusion_matrix",
     "ravel_compose_transforms",
     "recursive_detach",
     "recursive_detach_",
+    "save_params",
     "sequence_get",
     "set_seed",
     "to_numpy",
@@ -43,6 +95,9 @@ __all__ = [
     "unitary_rn_normal_matrix",
     "unpack_out_hh",
     "unpack_singleton_dict",
+    "unpack_tuple",
+    "unpack_x_hh_y",
+    "vmap",
     "zero_grad_params",
 ]
 

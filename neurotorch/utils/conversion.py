@@ -46,9 +46,10 @@ def to_tensor(x: Any, dtype: torch.dtype | None = torch.float32) -> Any:
 
 
 def to_numpy(x: Any, dtype: Any = np.float32) -> Any:
-    """Convert to numpy arrays, inside dicts, lists and tuples entry by entry.
+    """Convert to numpy arrays, inside dicts entry by entry.
 
-    Tensors keep their dtype, arrays get `dtype`, numbers stay as they are.
+    Tensors keep their dtype, arrays get `dtype`, numbers stay as they are. Lists and tuples become one array of
+    `dtype`; where their entries have different shapes, they are converted one by one.
 
     Raises
     ------
@@ -64,7 +65,10 @@ def to_numpy(x: Any, dtype: Any = np.float32) -> Any:
     if isinstance(x, dict):
         return {key: to_numpy(value, dtype) for key, value in x.items()}
     if isinstance(x, (list, tuple)):
-        return type(x)([to_numpy(value, dtype) for value in x])
+        entries = [to_numpy(value, dtype) for value in x]
+        if len({np.shape(entry) for entry in entries}) < 2 and not any(isinstance(e, (dict, list)) for e in entries):
+            return np.asarray(entries, dtype=dtype)
+        return type(x)(entries)
     try:
         return np.asarray(x, dtype=dtype)
     except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ import torch
 
 from neurotorch._version import __version__
 from neurotorch.utils.checkpoint_files import BEST, LAST, listed_file, read_checkpoint
-from neurotorch.utils.extras import missing_package
+from neurotorch.utils.extras import require
 from neurotorch.utils.files import written_whole
 
 
@@ -47,10 +47,7 @@ def export_checkpoint(checkpoint: str | Path, out: str | Path | None = None, whi
     ValueError, pickle.UnpicklingError
         The file is no checkpoint with weights.
     """
-    try:
-        from safetensors.torch import save_file
-    except ImportError as error:
-        raise missing_package("safetensors", "writes .safetensors files", "export") from error
+    save_file = require("safetensors.torch", "safetensors", "writes .safetensors files", "export").save_file
     path = Path(checkpoint)
     if path.suffix == ".json":
         path = listed_file(path, which)

@@ -44,12 +44,12 @@ def format_pseudo_rn_seed(seed: int | None = None) -> int:
 
 
 def unitary_rn_normal_matrix(n: int, m: int, generator: torch.Generator | None = None) -> Tensor:
-    """Random matrix ``[n, m]`` with orthonormal rows (n <= m) or columns (n > m)."""
-    draw = torch.randn(max(n, m), min(n, m), generator=generator)
-    q, r = torch.linalg.qr(draw)
-    # Signs of the diagonal fixed, which makes the distribution uniform (Mezzadri, 2007).
-    unitary: Tensor = q * torch.sign(torch.diagonal(r))
-    return unitary if n >= m else unitary.T
+    """Random matrix ``[n, m]`` with orthonormal rows (n <= m) or columns (n > m), uniform among them.
+
+    It is the orthogonal factor of a matrix of standard normal numbers.
+    """
+    u, _, v = torch.linalg.svd(torch.randn(n, m, generator=generator), full_matrices=False)
+    return u @ v  # type: ignore[no-any-return]
 
 
 def get_random_state() -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Names, states and events of callbacks, alone and in lists."""
 
+import gc
 import pickle
 
 import pytest
 
-from neurotorch.callbacks import BaseCallback, CallbacksList, TrainingHistory
+from neurotorch.callbacks import BaseCallback, CallbacksList, CheckpointManager, TrainingHistory
 
 EVENTS = [name for name in vars(BaseCallback) if name.startswith("on_")]
 
@@ -103,3 +104,26 @@ def test_text_and_unknown_arguments():
     assert "Counter(priority=0" in repr(CallbacksList([Counter(priority=0)]))
     with pytest.warns(UserWarning, match="TrainingHistory: unknown argument 'defaultvalue'.*'default_value'"):
         TrainingHistory(defaultvalue=0.0)
+
+
+def test_living_instances_of_a_class_are_counted():
+    class Counted(BaseCallback):
+        pass
+
+    class Derived(Counted):
+        pass
+
+    first, second = Counted(), Counted()
+    derived = Derived()
+    assert (first.instance_id, second.instance_id, derived.instance_id) == (0, 1, 0)
+    assert (Counted.instance_counter, Derived.instance_counter) == (2, 1)
+    del first
+    gc.collect()
+    assert (Counted.instance_counter, Derived.instance_counter) == (1, 1)
+
+
+def test_priority_of_a_class_is_that_of_its_objects():
+    class Early(CheckpointManager):
+        DEFAULT_PRIORITY = 3
+
+    assert (Early().priority, CheckpointManager().priority, Early(priority=5).priority) == (3, 100, 5)

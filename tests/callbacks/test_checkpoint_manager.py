@@ -308,3 +308,17 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path):
         (tmp_path / name).write_text("half")
     train(manager(tmp_path), n_iterations=1)
     assert [path.name for path in tmp_path.glob(".*")] == [".other-itr3.pt.77.tmp"]
+
+
+def test_metadata_is_merged_and_may_move(tmp_path):
+    checkpoints = manager(tmp_path, meta_path_prefix="net")
+    assert checkpoints.checkpoints_meta_path == str(tmp_path / "net-checkpoints.json")
+    checkpoints.save_checkpoints_meta({"iterations": {"0": "a"}, "best": "a"})
+    checkpoints.save_checkpoints_meta({"iterations": {"1": "b"}})
+    written = json.loads((tmp_path / "net-checkpoints.json").read_text())
+    assert written == {"iterations": {"0": "a", "1": "b"}, "best": "a"}
+    checkpoints.checkpoints_meta_path = tmp_path / "elsewhere" / "meta.json"
+    checkpoints.save_checkpoints_meta({"best": "c"})
+    assert json.loads((tmp_path / "elsewhere" / "meta.json").read_text()) == {"best": "c"}
+    checkpoints.checkpoints_meta_path = None
+    assert checkpoints.checkpoints_meta_path == str(tmp_path / "net-checkpoints.json")

@@ -58,3 +58,10 @@ def test_bad_arguments_are_named():
         run(hh_memory_size_strategy="all")
     with pytest.raises(ValueError, match="start_intensive_val_at: 0.5 is a fraction, and there is no end"):
         run(n_iterations=None, start_intensive_val_at=0.5)
+
+
+@pytest.mark.parametrize(("strategy", "size"), [("out_memory_size", 14), ("foresight_time_steps", 7), (3, 3)])
+def test_number_of_hidden_states_for_targets(strategy, size):
+    updater = ForesightTimeStepUpdaterOnTarget(time_steps_multiplier=2, hh_memory_size_strategy=strategy)
+    assert updater.get_hh_memory_size_from_y_batch(torch.zeros(2, 7, 3)) == size
+    assert updater.get_hh_memory_size_from_y_batch({"a": torch.zeros(2, 7, 3)}) == size

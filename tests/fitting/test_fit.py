@@ -18,6 +18,7 @@ from neurotorch.fitting import RECIPES, FitInterrupted, FitSettings, fit, predic
 from neurotorch.fitting import training as training_module
 from neurotorch.fitting.files import read_checkpoint
 from neurotorch.fitting.learning import LEARNING, Task
+from neurotorch.fitting.network import build_network
 from neurotorch.fitting.report import by_phase, chosen_neurons
 
 FILES = {"checkpoint", "metrics.json", "prediction.npz", "report.png"}
@@ -163,8 +164,21 @@ def test_learning_rule_is_the_one_asked_for(finished, small, tmp_path, capsys):
     assert found["learning"] == "tbptt"
     assert found["pvar_global"] > 0.9
     assert found["pvar_global"] != finished[1]["pvar_global"]
-    rule = LEARNING["tbptt"](Task([torch.nn.Parameter(torch.ones(1))], torch.nn.MSELoss(), FitSettings()))
+    rule = LEARNING["tbptt"].make(Task(build_network(FitSettings(), 3), torch.nn.MSELoss(), FitSettings()))
     assert isinstance(rule, TBPTT)
+
+
+def test_least_squares_trains_the_readout_alone_in_few_passes(small, tmp_path, capsys):
+    np.save(tmp_path / "small.npy", small.activity)
+    out = tmp_path / "out"
+    arguments = ["fit", str(tmp_path / "small.npy"), "--out", str(out), "--learning", "rls", "--model", "wilson-cowan"]
+    assert main(arguments) == 0
+    assert "by rls, 300 iterations" in capsys.readouterr().out
+    assert json.loads((out / "metrics.json").read_text())["pvar_global"] > 0.9
+    weights = torch.load(out / "checkpoint", weights_only=True)["model_state_dict"]
+    first = build_network(FitSettings(model="wilson-cowan", learning="rls", iterations=300), 30).state_dict()
+    changed = [name for name, value in first.items() if not torch.equal(value, weights[name])]
+    assert changed == [name for name in first if name.endswith("readout._forward_weights")]
 
 
 def test_checkpoint_from_before_a_choice_has_its_default():

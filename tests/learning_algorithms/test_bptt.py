@@ -232,7 +232,7 @@ def test_optimizer_state_goes_by_the_flags(options, written, restored):
     assert (state is not None) == written
     loaded = BPTT(**options)
     trainer = run(model, loader, loaded, n_iterations=0)
-    steps = BPTT.OPTIMIZER_STATE_DICT_KEY
+    steps = BPTT.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY
     content = {loaded.name: state or {steps: saved.optimizer.state_dict()}}
     loaded.load_checkpoint_state(trainer, content)
     assert bool(loaded.optimizer.state_dict()["state"]) == restored

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
+from helpers import counted_operators
 
 from neurotorch.modules.layers import IzhikevichLayer, LIFLayer, LILayer, Linear, SpyALIFLayerLPF, SpyLIFLayer
 from neurotorch.modules.sequential_rnn import SequentialRNN
@@ -177,12 +177,6 @@ def test_torch_module_steps():
     plan = model.plan(torch.zeros(2, 3, 3))
     assert plan["output_0"].reason == "Linear is not a layer of this library"
     assert plan["input_0"].path == "fused sequence"
-
-
-def counted_operators(function):
-    with profile(activities=[ProfilerActivity.CPU]) as recorded:
-        function()
-    return {event.key: event.count for event in recorded.key_averages() if event.key.startswith("neurotorch::")}
 
 
 def test_one_operator_per_layer_and_sequence_forward_and_backward():

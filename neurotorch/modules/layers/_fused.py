@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.functional import LayerCall, run_sequence
+from neurotorch.functional._events import dense
 from neurotorch.modules.layers._activations import fused_name
 from neurotorch.modules.layers._base_layer import State, is_own
 from neurotorch.modules.layers._constants import ConstantsLayer
@@ -118,7 +119,7 @@ class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
         Parameters
         ----------
         x : Tensor [B, T, F]
-            Cast to the dtype of the weights.
+            Cast to the dtype of the weights. A sparse tensor gives the same numbers.
         state : tuple of Tensor [B, N], optional
             State before the first step; the layer makes one, or the entries that are None.
         trace : bool
@@ -141,6 +142,7 @@ class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
             A shape does not fit, or a length is out of range.
         """
         if self.stepwise_reason() is not None:
+            x = dense(x)
             return super().forward_sequence(x, state, trace=trace, recompute_every=recompute_every, lengths=lengths)
         if x.dim() != 3:
             raise ValueError(f"x: expected shape [B, T, F], got {list(x.shape)}")
@@ -154,7 +156,7 @@ class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
     ) -> tuple[Tensor, State]:
         if lengths is not None:
             lengths = checked_lengths(lengths, x.shape[0], x.shape[1], x.device)
-            x = silence(x, lengths)
+            x = silence(dense(x), lengths)
         traced = trace or self.regularize or lengths is not None
         out, states = self._run(x, state, traced, recompute_every)
         if lengths is not None:
@@ -171,11 +173,17 @@ class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
         if x.shape[1] == 0:
             raise ValueError(f"inputs: expected at least one step, got shape {list(x.shape)}")
         x = x.to(self._reference_tensor().dtype)
-        full = self._init_forward_state(state, x.shape[0], inputs=x[:, 0])
+        full = self._init_forward_state(state, x.shape[0], inputs=dense(x[:, 0]))
         return self._run_operator(x, tuple(s.to(x.dtype) for s in full), trace, recompute_every)
 
     def _run_operator(self, x: Tensor, state: State, trace: bool, recompute_every: int) -> tuple[Tensor, State]:
-        return run_sequence(self._operator_call(), x, state, trace=trace, recompute_every=recompute_every)
+        call = self._operator_call()
+        steps = x.shape[1]
+        if steps > 1 and x.stride(1) == 0 and call.weight is not None and call.input_activation is None:
+            # One input at every step, not copied: one product serves them all.
+            x = (x[:, 0] @ call.weight).unsqueeze(1).expand(-1, steps, -1)
+            call = call._replace(weight=None)
+        return run_sequence(call, x, state, trace=trace, recompute_every=recompute_every)
 
 
 class ReadoutLayer(FusedLayer):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurotorch.dimension import DimensionsLike as DimensionsLike
 from neurotorch.dimension import SizeTypes
 from neurotorch.modules.layers._activations import Activation, describe, make_activation
 from neurotorch.modules.layers._base_layer import BaseLayer

@@ -1,0 +1,99 @@
+"""A recurrent spiking network hears digits: the spikes of 700 cochlear channels, ten classes.
+
+    NEUROTORCH_DATA=folder python examples/spoken_digits.py     # with fsdd_spikes.npz in the folder
+    python examples/spoken_digits.py --synthetic                # spikes of random rates, nothing to download
+
+One layer of recurrent SpyLIF neurons and a readout without spikes, trained by backpropagation through time; each class has one
+readout neuron, and the one whose voltage rises highest is the answer. `neurotorch.datasets.SHD` is read the same way.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+import neurotorch as nt
+from neurotorch.datasets import DatasetError, EventBins, SpokenDigits, get_dataloaders
+from neurotorch.datasets import StoredEvents
+from neurotorch.metrics import ClassificationMetrics
+
+
+def synthetic(n: int, bins: EventBins, train: bool, units: int = 100, classes: int = 10) -> StoredEvents:
+    """Every class has its own sweep of activity over the units; spikes are random."""
+    generator = np.random.default_rng(int(train))
+    labels = generator.integers(classes, size=n)
+    times, places, ends = [], [], [0]
+    for label in labels:
+        t = generator.random(400) * bins.n_steps * bins.dt
+        centre = units * (0.1 * label + 0.5 * np.sin(2 * np.pi * t * (1 + label % 3) / (bins.n_steps * bins.dt)))
+        unit = np.mod(centre + 6 * generator.normal(size=len(t)), units).astype(int)
+        order = np.argsort(t)
+        times.append(t[order])
+        places.append(unit[order])
+        ends.append(ends[-1] + len(t))
+    return StoredEvents(np.concatenate(times), np.concatenate(places), ends, labels, units, bins, "0123456789"[:classes])
+
+
+def main(argv: list[str] | None = None) -> float:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--synthetic", action="store_true")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--hidden", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=Path("runs/spoken_digits"))
+    parser.add_argument("--tiny", action="store_true", help="synthetic data, few neurons, to see that it runs")
+    args = parser.parse_args(argv)
+    bins = EventBins(n_steps=100, dt=0.007)  # the first 0.7 s
+    if args.tiny:
+        args.synthetic, args.epochs, args.hidden, bins = True, 2, 20, EventBins(n_steps=20, dt=0.035)
+    nt.set_seed(0)
+
+    if not args.synthetic:
+        try:
+            train, test = SpokenDigits(train=True, bins=bins), SpokenDigits(train=False, bins=bins)
+        except DatasetError as error:
+            print(f"{error}\nsynthetic spikes instead")
+            args.synthetic = True
+    if args.synthetic:
+        train, test = synthetic(200 if args.tiny else 1000, bins, True), synthetic(100 if args.tiny else 300, bins, False)
+    loaders = get_dataloaders(train, test, batch_size=64, val_ratio=0.05)  # sparse batches [B, T, units]
+
+    hidden = nt.SpyLIFLayer(train.n_inputs, args.hidden, use_recurrent_connection=True, gamma=10.0)
+    model = nt.SequentialRNN([hidden, nt.SpyLILayer(args.hidden, 10)], hh_memory_size=1).build()
+    rule = nt.BPTT(params_lr=2e-3, default_optimizer_cls=torch.optim.Adam, grad_norm_clip_value=1.0)
+    manager = nt.CheckpointManager(args.out / "checkpoints", metric="val_loss", save_best_only=True)
+    trainer = nt.ClassificationTrainer(model, callbacks=[rule, manager])
+    trainer.train(
+        loaders.train, loaders.val, n_iterations=args.epochs, exec_metrics_on_train=False, force_overwrite=True
+    )
+    model.load_checkpoint(manager.checkpoints_meta_path, "best_itr", verbose=False)
+
+    scores = ClassificationMetrics(model)(loaders.test)
+    print(f"{train}\n{args.epochs} epochs, {args.hidden} recurrent spiking neurons")
+    print(f"test: accuracy {scores['accuracy']:.3f}, f1 {scores['f1']:.3f}")
+
+    model.eval()
+    x, label = test[0]
+    with torch.no_grad():
+        voltages = model.get_prediction_trace(x[None])[0]
+        spikes, _ = hidden(x[None])
+    seconds = np.arange(bins.n_steps) * bins.dt
+    fig, panels = plt.subplots(3, 1, figsize=(9, 7), layout="constrained", sharex=True)
+    for panel, raster, name in ((panels[0], x, "Cochlear channel"), (panels[1], spikes[0], "Hidden neuron")):
+        step, unit = torch.nonzero(raster, as_tuple=True)
+        panel.scatter(seconds[step], unit, s=1.5, color="black", linewidths=0)
+        panel.set_ylabel(name)
+    for k, voltage in enumerate(voltages.T):
+        own = {"color": "#d95f02", "linewidth": 2.5, "label": f"{test.classes[k]} (spoken)"} if k == label else {}
+        panels[2].plot(seconds, voltage, **{"color": "#8a8a8a", "linewidth": 1, **own})
+    panels[2].set(xlabel="Time [s]", ylabel="Readout voltage [-]")
+    panels[2].legend(frameon=False)
+    fig.savefig(args.out / "digit.png", dpi=120)
+    plt.close(fig)
+    print(f"figure in {args.out}")
+    return scores["accuracy"]
+
+
+if __name__ == "__main__":
+    main()

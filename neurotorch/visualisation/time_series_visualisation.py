@@ -1,0 +1,7 @@
+"""The names of NeuroTorch's module of this name."""
+
+from neurotorch.visualisation.clusters import VisualiseDBSCAN, VisualiseKMeans
+from neurotorch.visualisation.reductions import VisualisePCA, VisualiseUMAP
+from neurotorch.visualisation.series import Visualise
+
+__all__ = ["Visualise", "VisualiseDBSCAN", "VisualiseKMeans", "VisualisePCA", "VisualiseUMAP"]
