@@ -27,7 +27,7 @@ RULES = {
     "tbptt": lambda: TBPTT(backward_time_steps=3, optim_time_steps=6, alpha=0.5, params_lr=1e-2),
     "eprop": lambda: Eprop(params_lr=1e-2, output_params_lr=1e-2),
     "eprop adaptive": lambda: Eprop(params_lr=1e-2, feedback="adaptive", eligibility="published", update="sequence"),
-    "rls": lambda: RLS(strategy="presynaptic", is_recurrent=True),
+    "rls": lambda: RLS(strategy="grad", is_recurrent=True),
 }
 
 
