@@ -47,7 +47,7 @@ def run(folder, totals, make_rule, make_loader=shuffled, callbacks=list):
         model = SequentialRNN(layers, foresight_time_steps=8, device="cpu").build()
         rule = make_rule()
         if isinstance(rule, RLS):
-            rule.params = [model.get_layer("output_0").get_forward_weights_parameter()]
+            rule.params = [model.get_layer("cells").get_forward_weights_parameter()]
         torch.manual_seed(number)
         manager = CheckpointManager(folder, metric="val_loss")
         trainer = Trainer(
