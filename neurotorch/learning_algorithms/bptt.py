@@ -224,14 +224,14 @@ class BPTT(LearningAlgorithm):
     def _take_step(self, trainer: Any) -> None:
         """Step the optimiser with the gradients so far."""
         assert self.optimizer is not None
-        self._average_gradients(trainer)
-        scaler = getattr(trainer, "grad_scaler", None)
-        if scaler is not None:
-            scaler.unscale_(self.optimizer)
         if self.accumulate_grad_batches > 1:
             for p in self.params:
                 if p.grad is not None:
                     p.grad /= self._samples
+        self._average_gradients(trainer)
+        scaler = getattr(trainer, "grad_scaler", None)
+        if scaler is not None:
+            scaler.unscale_(self.optimizer)
         self._check_gradients(trainer.model)
         if scaler is None:
             self.optimizer.step()

@@ -265,7 +265,8 @@ class Trainer(TrainingLoop):
         if getattr(self.model, "is_built", True) is False:
             # Parameters that the first call makes would come too late for optimisers and checkpoints.
             self.model.build()  # type: ignore[operator]
-        self._precision = Precision(self.amp, self.device)
+        if self._precision is None:
+            self._precision = Precision(self.amp, self.device)
         self._check_algorithms()
         interruption = self._interruption()
         try:

@@ -142,7 +142,10 @@ def test_scale_of_gradients_is_part_of_a_resume_and_too_large_a_scale_skips_a_st
     trainer = make_trainer(model, TooLarge(), BPTT(), amp="float16")
     trainer.train(DataLoader(data, batch_size=6), n_iterations=1)
     assert torch.equal(weights(model), before)
-    assert trainer.grad_scaler.get_scale() < 1e38
+    scale = trainer.grad_scaler.get_scale()
+    assert scale < 1e38
+    trainer.train(DataLoader(data, batch_size=6), n_iterations=1)
+    assert trainer.grad_scaler.get_scale() == scale
 
 
 def test_what_cannot_be_mixed_is_said():
@@ -204,6 +207,16 @@ def test_non_finite_loss_names_the_first_layer():
     with pytest.raises(NonFiniteError, match=message + r"ers\.0$"):
         trainer.train([(x, y)], n_iterations=1)
     assert not model.get_layer("second")._forward_hooks
+
+
+def test_rules_that_run_the_model_name_the_layer_too():
+    model, data = setting()
+    with torch.no_grad():
+        model.get_layer("output_0").bias_weights[0] = float("nan")
+    trainer = make_trainer(model, TBPTT(backward_time_steps=3))
+    with pytest.raises(NonFiniteError, match=r"the first layer whose output is not finite is output_layers\.output_0$"):
+        trainer.train(DataLoader(data, batch_size=6), n_iterations=1)
+    assert model.online_rule is None
 
 
 def test_layers_that_overflow_are_named_without_a_wrong_parameter():
