@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurotorch.metrics.base import BaseMetrics, Collected
 from neurotorch.trainers._model import Precision
 from neurotorch.trainers._progress import Progress
 from neurotorch.trainers._state import TrainerState
@@ -28,10 +29,12 @@ class TrainingLoop(TrainerState):
     x_transform: Callable[[Any], Any]
     y_transform: Callable[[Any], Any]
     processes: Processes
+    reuse_val_predictions: bool
     device: torch.device
     _predict: Callable[..., Any] | None = None
     _precision: Precision | None = None
     _finished: int | None = None
+    _collected: dict[int, Collected]
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The context of mixed precision in which the model and the criterion run."""
@@ -72,7 +75,9 @@ class TrainingLoop(TrainerState):
         self.update_state_(train_loss=sum(losses) / max(1, len(losses)))
         self.callbacks.on_train_end(self)  # type: ignore[attr-defined]
         found: dict[str, Any] = {"train_loss": self.state.train_loss}
+        self._collected = {}
         if val_loader is not None:
+            self._collected = self._collectors()
             self.model.eval()
             with torch.no_grad():
                 self.callbacks.on_validation_begin(self)  # type: ignore[attr-defined]
@@ -97,15 +102,30 @@ class TrainingLoop(TrainerState):
         found: dict[str, Any] = {}
         for prefix, loader in (("train", train_loader), ("val", val_loader)):
             wanted = loader is not None and (prefix == "val" or self.kwargs["exec_metrics_on_train"])
-            results = self._run_metrics(loader) if wanted else {}
+            results = self._run_metrics(loader, self._collected if prefix == "val" else {}) if wanted else {}
             self.update_state_(**{f"{prefix}_metrics": results})
             found.update({f"{prefix}_{name}": value for name, value in results.items()})
         return found
 
-    def _run_metrics(self, loader: Any) -> dict[str, Any]:
+    def _collectors(self) -> dict[int, Collected]:
+        """What the validation part collects for metrics that are to reuse its predictions, by their place."""
+        return {
+            number: metric.collector()
+            for number, metric in enumerate(self.metrics)
+            if self.reuse_val_predictions
+            and isinstance(metric, BaseMetrics)
+            and metric.model is self.model
+            and self.predict_method in metric.predict_methods
+        }
+
+    def _run_metrics(self, loader: Any, collected: Mapping[int, Collected]) -> dict[str, Any]:
         results: dict[str, Any] = {}
-        for metric in self.metrics:
-            value = metric(loader)
+        for number, metric in enumerate(self.metrics):
+            if number in collected:
+                assert isinstance(metric, BaseMetrics)
+                value = metric.of_predictions(collected[number])
+            else:
+                value = metric(loader)
             name = getattr(metric, "__name__", type(metric).__name__)
             for key, entry in (value if isinstance(value, Mapping) else {name: value}).items():
                 by_output = entry.items() if isinstance(entry, Mapping) else None
@@ -158,6 +178,9 @@ class TrainingLoop(TrainerState):
             events = ("on_validation_batch_begin", "on_validation_batch_end")
         getattr(self.callbacks, events[0])(self, x=x, hh_batch=hh, y=y, pred=pred)
         getattr(self.callbacks, events[1])(self, x=x, hh_batch=hh, y=y, pred=pred)
+        if not is_train:
+            for collected in self._collected.values():
+                collected.add(pred[0] if isinstance(pred, (tuple, list)) else pred, y)
         self.callbacks.on_batch_end(self)  # type: ignore[attr-defined]
         return 0.0 if self.state.batch_loss is None else self.state.batch_loss
 

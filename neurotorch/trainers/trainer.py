@@ -72,6 +72,11 @@ class Trainer(TrainingLoop):
         Of :meth:`train`, where that is not told.
     exec_metrics_on_train : bool
         Whether metrics run on the training data too.
+    reuse_val_predictions : bool
+        Compute :class:`~neurotorch.metrics.RegressionMetrics` and
+        :class:`~neurotorch.metrics.ClassificationMetrics` of the validation data from the predictions of the
+        validation part, instead of running the model again. The numbers are the same unless the loader, the model or a
+        callback gives something else each time, or there is mixed precision.
     lr, reg_lr, weight_decay, batch_size
         Kept in ``self.kwargs``, without effect.
 
@@ -117,6 +122,7 @@ class Trainer(TrainingLoop):
         verbose: bool = True,
         p_bar_metrics: Sequence[str] | None = None,
         amp: bool | str | torch.dtype = False,
+        reuse_val_predictions: bool = False,
         x_transform: Callable[[Any], Any] | None = None,
         y_transform: Callable[[Any], Any] | None = None,
         **kwargs: Any,
@@ -138,6 +144,8 @@ class Trainer(TrainingLoop):
         self._predict = None if compiled is None else predictor(model, compiled, predict_method)
         Precision(amp, torch.device("cpu"))  # what is wrong shows now
         self.amp = amp
+        self.reuse_val_predictions = reuse_val_predictions
+        self._collected = {}
         self.p_bar_metrics = None if p_bar_metrics is None else list(p_bar_metrics)
         self.criterion = self._default_criterion() if criterion is None else criterion
         self.optimizer = optimizer
