@@ -190,7 +190,7 @@ class CheckpointManager(BaseCallback):
         content: dict[str, Any] = {
             self.CHECKPOINT_ITR_KEY: itr,
             self.CHECKPOINT_STATE_DICT_KEY: state_dict,
-            self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: optimizer_state_dict,
+            self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: as_plain(optimizer_state_dict, "optimizer_state_dict"),
             self.CHECKPOINT_METRICS_KEY: as_plain(itr_metrics, "itr_metrics"),
             self.CHECKPOINT_TRAINING_HISTORY_KEY: as_plain(training_history, "training_history"),
         }

@@ -291,6 +291,10 @@ class Trainer(TrainingLoop):
                     self.update_state_(val_loss=None, val_metrics=None, itr_metrics=kept)
                 if not self.processes.any(self._was_over()):
                     self._iterate(self._progress(p_bar_position, p_bar_leave), interruption)
+        except Exception as error:
+            if interruption.requested:
+                raise KeyboardInterrupt from error  # what a worker of a data loader did with it, say
+            raise
         finally:
             self.callbacks.close(self)
         if interruption.requested:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ class Interruption:
         self.numbers = tuple(numbers)
         self.message = message
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -42,7 +44,8 @@ class Interruption:
     def _request(self, number: int, frame: Any) -> None:
         self.requested = True
         signal.signal(number, self._before[number])
-        if self.message is not None:
+        # Workers of data loaders inherit the handler: they go on, and say nothing.
+        if self.message is not None and os.getpid() == self._process:
             print(self.message, file=sys.stderr, flush=True)
 
     def __exit__(self, *error: object) -> None:

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -262,6 +263,45 @@ def test_ctrl_c_finishes_and_saves_the_iteration(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["network-itr0.pt", "network-itr2.pt"]
     trainer.train(loader, n_iterations=5)
     assert press.done == [0, 1, 2, 3, 4]
+
+
+PRESSED = """
+import os, signal, sys, time, torch
+from neurotorch import BPTT, Trainer
+from neurotorch.callbacks import BaseCallback
+from torch.utils.data import DataLoader, TensorDataset
+
+class Say(BaseCallback):
+    def on_iteration_end(self, trainer, **kwargs):
+        print("done", trainer.state.iteration, flush=True)
+        time.sleep(0.05)
+
+data = TensorDataset(torch.rand(8, 4), torch.rand(8, 3))
+trainer = Trainer(torch.nn.Linear(4, 3), callbacks=[BPTT(), Say()])
+try:
+    trainer.train(DataLoader(data, batch_size=2, num_workers=2), n_iterations=1000)
+except KeyboardInterrupt:
+    print("interrupted", len(trainer.training_history), flush=True)
+"""
+
+
+def test_ctrl_c_reaches_the_whole_group_and_workers_go_on():
+    process = subprocess.Popen(
+        [sys.executable, "-c", PRESSED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    for _ in range(2):
+        process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert out.splitlines()[-1] == f"interrupted {2 + out.count('done')}"
+    assert err.count("stopping at the end of this iteration") == 1
+    assert "Traceback" not in err
+    assert process.returncode == 0
 
 
 def test_second_ctrl_c_interrupts_at_once():
