@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import glob
 import math
@@ -258,7 +259,7 @@ class CheckpointManager(BaseCallback):
         if not Path(self.checkpoints_meta_path).exists():
             return
         content = self.load_checkpoint(load_checkpoint_mode=trainer.load_checkpoint_mode or LoadCheckpointMode.LAST_ITR)
-        best = self._meta().get(CheckpointList.BEST_METRIC)
+        best = self._listed_best()
         self.best_metric = self.best_metric if best is None else float(best)
         trainer.model.load_state_dict(content[self.CHECKPOINT_STATE_DICT_KEY], strict=True)
         self._continues = int(content[self.CHECKPOINT_ITR_KEY])
@@ -266,6 +267,14 @@ class CheckpointManager(BaseCallback):
         self.curr_checkpoint = content
         if self.verbose:
             print(f"{self.checkpoints_meta_path}: going on after iteration {self._continues}")
+
+    def _listed_best(self) -> float | None:
+        """The metric of the best checkpoint so far; lists of NeuroTorch do not say it, but the checkpoint does."""
+        meta = self._meta()
+        if CheckpointList.BEST_METRIC not in meta and CheckpointList.BEST in meta:
+            with contextlib.suppress(FileNotFoundError):
+                return (self.load_checkpoint().get(self.CHECKPOINT_METRICS_KEY) or {}).get(self.metric)
+        return meta.get(CheckpointList.BEST_METRIC)
 
     @property
     def _processes(self) -> Processes:

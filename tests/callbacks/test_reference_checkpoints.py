@@ -61,6 +61,16 @@ def test_run_goes_on_as_there(tmp_path):
     assert history["lr_0"][1] == 0.01
 
 
+def test_best_metric_is_that_of_the_best_checkpoint(tmp_path):
+    for path in FOLDER.iterdir():
+        shutil.copy(path, tmp_path)
+    manager = CheckpointManager(tmp_path, metric="train_loss")
+    trainer = Trainer(model(), predict_method="get_prediction_trace", callbacks=[manager], verbose=False)
+    trainer.train([(torch.rand(1, 6, 2), 100.0 * torch.ones(1, 6, 2))], n_iterations=5)
+    assert manager.best_metric == read_checkpoint(FILE)["metrics"]["train_loss"]
+    assert manager.load_checkpoint()["itr"] == 2
+
+
 def test_models_load_it():
     network = model()
     network.load_checkpoint(FOLDER / "network-checkpoints.json", "best", verbose=False)
