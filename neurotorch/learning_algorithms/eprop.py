@@ -26,6 +26,7 @@ from neurotorch.learning_algorithms._eprop_network import LearnedNetwork, add_gr
 from neurotorch.learning_algorithms._eprop_offline import run_offline
 from neurotorch.learning_algorithms._eprop_online import run_online
 from neurotorch.learning_algorithms._eprop_steps import EpropSteps, StepRun
+from neurotorch.learning_algorithms._features import ACCUMULATION, AMP, PROCESSES, SCALING
 from neurotorch.learning_algorithms._windows import whole_steps
 from neurotorch.learning_algorithms.learning_algorithm import merged_parameters, modules_of
 from neurotorch.modules._engine import Network, Result, Schedule, State
@@ -156,6 +157,7 @@ class Eprop(EpropSteps):
     DEFAULT_FEEDBACKS_STR_NORM_CLIP_VALUE: ClassVar[dict[str, float]] = {
         name: 1.0 if name in CLIPPED else math.inf for name in STRATEGIES
     }
+    UNSUPPORTED = frozenset({ACCUMULATION, AMP, PROCESSES, SCALING})
 
     def __init__(
         self,

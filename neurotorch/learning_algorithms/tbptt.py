@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from neurotorch.learning_algorithms._features import ACCUMULATION, SCALING
 from neurotorch.learning_algorithms._windows import Targets, WindowSteps, repeated, time_steps, whole_steps, windows
 from neurotorch.learning_algorithms._wrapping import WrappedForwards
 from neurotorch.learning_algorithms.learning_algorithm import modules_of
@@ -56,7 +57,7 @@ class TBPTT(WrappedForwards):
         Without effect here: the first three are for subclasses, and layers are not wrapped in either way. A subclass
         that overrides ``decorate_forwards`` may wrap them with ``_decorate_hidden_forward`` and ``_decorate_forward``.
     **kwargs
-        See :class:`BPTT`. `grad_norm_clip_value` clips after every window.
+        See :class:`BPTT`. `grad_norm_clip_value` clips after every window; batches cannot be accumulated.
 
     Raises
     ------
@@ -70,6 +71,8 @@ class TBPTT(WrappedForwards):
     NonFiniteError
         While training: the loss or a gradient is not finite. The weights are those before the window.
     """
+
+    UNSUPPORTED = frozenset({ACCUMULATION, SCALING})
 
     def __init__(
         self,
@@ -278,6 +281,7 @@ class TBPTT(WrappedForwards):
         else:
             self._compute_decay_grads_(loss)
             self._apply_grads()
+        self._average_gradients(self.trainer)
         self._clip_grads()
 
     def _compute_decay_grads_(self, batch_loss: Tensor) -> None:
@@ -337,6 +341,7 @@ class TBPTT(WrappedForwards):
 
     def close(self, trainer: Any, **kwargs: Any) -> None:
         """Leave the model also after an error."""
+        super().close(trainer, **kwargs)
         self.undecorate_forwards()
 
     def extra_repr(self) -> str:

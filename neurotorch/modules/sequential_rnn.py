@@ -297,7 +297,9 @@ class SequentialRNN(SequencePredictions):
         ----------
         inputs : Tensor [B, T, F] or [B, F], array, or dict of them by input name
             ``[B, F]`` is one time step; a tensor is given to every input layer; inputs shorter than the longest are
-            padded with zeros at the end. Sparse tensors give the same numbers.
+            padded with zeros at the end. Sparse tensors give the same numbers. ``[B, T, ..., F]``, with axes between
+            time and features, goes through :class:`~neurotorch.Linear` and modules of torch; several inputs are then
+            joined along the first of them.
         init_hidden_states : dict, tuple or Tensor, optional
             States ``[B, N]`` before the first step: by layer name (missing layers start fresh), the same tuple for
             every layer, or one tensor as the only state of every layer.

@@ -2,10 +2,6 @@
 
 import contextlib
 import pickle
-import subprocess
-import sys
-import textwrap
-import time
 import warnings
 
 import pytest
@@ -328,31 +324,6 @@ def test_missing_state_of_a_callback_warns(tmp_path):
         make_trainer(model, Counter(), CheckpointManager(tmp_path, metric="train_loss")).train(
             DataLoader(data, batch_size=6), n_iterations=2
         )
-
-
-KILLED = """
-import sys, torch
-sys.path[:0] = {paths!r}
-from test_trainer import trained
-trained({folder!r}, 100000)
-"""
-
-
-def test_killed_at_any_moment_the_last_checkpoint_loads(tmp_path):
-    paths = [entry for entry in sys.path if entry.endswith(("tests", "trainers"))]
-    for pause in (0.0, 0.13, 0.41):
-        program = textwrap.dedent(KILLED).format(paths=paths, folder=str(tmp_path))
-        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        meta = tmp_path / "network-checkpoints.json"
-        before = meta.stat().st_mtime_ns if meta.exists() else 0
-        while (not meta.exists() or meta.stat().st_mtime_ns == before) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(pause)
-        process.kill()
-        process.wait()
-        content = CheckpointManager(tmp_path).load_checkpoint(load_checkpoint_mode=LoadCheckpointMode.LAST_ITR)
-        assert len(content["training_history"]["_container"]["train_loss"]) == content["itr"] + 1
 
 
 def test_history_table():
