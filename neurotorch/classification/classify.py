@@ -22,9 +22,9 @@ from neurotorch.classification.training import Interrupted, train
 from neurotorch.datasets import EventDataset, get_dataloaders
 from neurotorch.fitting.files import write_arrays, write_json
 from neurotorch.fitting.report import require_matplotlib
-from neurotorch.fitting.training import Interruption
 from neurotorch.metrics import ClassificationMetrics
 from neurotorch.utils.files import written_whole
+from neurotorch.utils.interruption import Interruption
 
 Say = Callable[[str], None]
 

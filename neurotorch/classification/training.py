@@ -15,11 +15,11 @@ from neurotorch.callbacks import BaseCallback, CheckpointManager
 from neurotorch.classification.learning import LEARNING
 from neurotorch.classification.settings import ClassifySettings
 from neurotorch.datasets import DataLoaders
-from neurotorch.fitting.training import Interruption
 from neurotorch.metrics import ClassificationMetrics
 from neurotorch.modules.sequential_rnn import SequentialRNN
 from neurotorch.trainers import ClassificationTrainer
 from neurotorch.utils.files import written_whole
+from neurotorch.utils.interruption import Interruption
 
 Say = Callable[[str], None]
 

@@ -35,7 +35,7 @@ class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
         """The call with everything that the operators can do; effective weights are computed here, once a sequence."""
         recurrent = self.recurrent_weights
         if recurrent is not None and self.rec_mask is not None:
-            recurrent = recurrent * self.rec_mask
+            recurrent = recurrent * self.rec_mask.detach()
         return LayerCall(self.model, self.forward_weights, recurrent, self._model_constants())
 
     def _unfused_part(self) -> str | None:
