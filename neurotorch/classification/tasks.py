@@ -45,7 +45,7 @@ class Task:
     """
 
     load: Callable[[int], Pair]
-    model: str = "spy-lif"
+    model: str = "lif"
     hidden: int = 256
     n_steps: int = 16
     epochs: int = 8
