@@ -12,23 +12,8 @@ from helpers import GOLDEN
 
 LISTED = json.loads((GOLDEN / "public_names.json").read_text())
 
-# Written elsewhere at the moment; to be taken away when it is there.
-MISSING = "visualisation"
-MISSING_NAMES = {"Visualise", "VisualiseKMeans", "VisualisePCA", "VisualiseUMAP", "visualisation"}
-MISSING_PATHS = (
-    "neurotorch.visualisation",
-    "neurotorch.callbacks.training_visualization",
-    "neurotorch.callbacks.history",
-)
-
 # Arguments that are not taken, and why.
 REFUSED = {}
-
-
-def marked(paths):
-    """The paths as parameters; those that start with a missing one are expected to fail."""
-    missing = pytest.mark.xfail(reason=f"no {MISSING} yet")
-    return [pytest.param(p, marks=[missing] if p.startswith(MISSING_PATHS) else []) for p in paths]
 
 
 def resolve(path):
@@ -57,28 +42,26 @@ def refused(function, names):
     return [name for name in names if name not in taken]
 
 
-@pytest.mark.parametrize("path", marked(LISTED["modules"]))
+@pytest.mark.parametrize("path", LISTED["modules"])
 def test_modules_have_their_names(path):
     module = importlib.import_module(path)
     missing = [name for name in LISTED["modules"][path] if not hasattr(module, name)]
-    if path == "neurotorch":
-        missing = [name for name in missing if name not in MISSING_NAMES]
     assert not missing
 
 
-@pytest.mark.parametrize("path", marked(LISTED["functions"]))
+@pytest.mark.parametrize("path", LISTED["functions"])
 def test_functions_take_their_arguments(path):
     assert refused(resolve(path), LISTED["functions"][path]) == REFUSED.get(path, [])
 
 
-@pytest.mark.parametrize("path", marked(LISTED["classes"]))
+@pytest.mark.parametrize("path", LISTED["classes"])
 def test_classes_have_their_members(path):
     cls = resolve(path)
     listed = [name for kind in ("methods", "properties", "attributes") for name in inherited(path, kind)]
     assert not [name for name in listed if not hasattr(cls, name)]
 
 
-@pytest.mark.parametrize("path", marked(LISTED["classes"]))
+@pytest.mark.parametrize("path", LISTED["classes"])
 def test_methods_take_their_arguments(path):
     cls = resolve(path)
     found = {

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurotorch.classification.examples import Example
-from neurotorch.fitting.report import DATA, MODEL, QUIET
+from neurotorch.visualisation._figures import DATA, MODEL, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
