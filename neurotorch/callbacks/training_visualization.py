@@ -24,8 +24,8 @@ class TrainingHistoryVisualizationCallback(BaseCallback):
     """Shows the training history while training goes on.
 
     Where matplotlib opens windows, in one, which is closed at the end; otherwise, as without a display or in a
-    notebook, as a picture that is replaced, whole, now and then. Drawing takes at most about a tenth of the time. No other process is started, and the callback
-    has no state in checkpoints.
+    notebook, as a picture that is replaced, whole, now and then. Drawing takes at most about a tenth of the time. No
+    other process is started, and the callback has no state in checkpoints.
 
     Parameters
     ----------
