@@ -31,10 +31,11 @@ class TrainingHistory(BaseCallback):
         See :class:`BaseCallback`; the priority is 0.
     """
 
+    DEFAULT_PRIORITY = BaseCallback.DEFAULT_HIGH_PRIORITY
+
     def __init__(
         self, container: Mapping[str, Sequence[float]] | None = None, default_value: float = math.nan, **kwargs: Any
     ) -> None:
-        kwargs.setdefault("priority", self.DEFAULT_HIGH_PRIORITY)
         super().__init__(**kwargs)
         self._warn_unknown(self.kwargs)
         self.default_value = default_value
@@ -79,7 +80,7 @@ class TrainingHistory(BaseCallback):
         return {key: values[idx] for key, values in self._container.items()}
 
     def insert(self, index: int, other: Mapping[str, float]) -> None:
-        """Set values of a row; the table grows as needed."""
+        """Set values of row `index`; the table grows as needed."""
         values = {key: _as_number(key, value) for key, value in other.items()}
         for key in values:
             self._container.setdefault(key, [self.default_value] * self._length)
