@@ -4,9 +4,9 @@
     python examples/spoken_digits.py --synthetic                # spikes of random rates, nothing to download
 
 Spikes of 20 neighbouring channels are counted in steps of 10 ms. One layer of recurrent neurons whose
-thresholds adapt (ALIF), and a readout without spikes, one neuron for each class; the highest mean voltage is
-the answer. Backpropagation through time trains both, on variants that are louder or softer, sooner or later,
-higher or lower. `neurotorch.datasets.SHD` is read the same way.
+thresholds adapt (SpyALIF), and a readout without spikes, one neuron for each class; the highest mean voltage is
+the answer. Backpropagation through time trains both, on variants that are sooner or later, higher or
+lower. `neurotorch.datasets.SHD` is read the same way.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import neurotorch as nt
-from neurotorch.classification.augmentation import Gain, Shifts
+from neurotorch.classification.augmentation import Shifts
 from neurotorch.datasets import DatasetError, EventBins, SpokenDigits, StoredEvents, get_dataloaders
 from neurotorch.metrics import ClassificationMetrics
 
@@ -44,7 +44,7 @@ class Compressed(torch.nn.Module):
     """Square roots of counts: loud channels count for less."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 0.3 * x.sqrt()
+        return 0.1 * x.sqrt()
 
 
 def mean_over_time(x: torch.Tensor) -> torch.Tensor:
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> float:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--synthetic", action="store_true")
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--hidden", type=int, default=200)
+    parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--out", type=Path, default=Path("runs/spoken_digits"))
     parser.add_argument("--tiny", action="store_true", help="synthetic data, few neurons, to see that it runs")
     args = parser.parse_args(argv)
@@ -78,10 +78,10 @@ def main(argv: list[str] | None = None) -> float:
         )
     loaders = get_dataloaders(train, test, batch_size=64, val_ratio=0.05)  # sparse batches [B, T, units]
 
-    hidden = nt.ALIFLayer(train.n_inputs, args.hidden, tau_m=0.02, use_recurrent_connection=True, gamma=10.0)
+    hidden = nt.SpyALIFLayer(train.n_inputs, args.hidden, tau_mem=0.02, use_recurrent_connection=True, gamma=10.0)
     model = nt.SequentialRNN(
         [hidden, nt.SpyLILayer(args.hidden, 10, tau_mem=0.02)],
-        input_transform=torch.nn.Sequential(Compressed(), Gain(0.3), Shifts(1, 3)),
+        input_transform=torch.nn.Sequential(Compressed(), Shifts(1, 3)),
         output_transform=[mean_over_time],
         hh_memory_size=1,
     ).build()
