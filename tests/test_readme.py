@@ -24,7 +24,7 @@ def test_example_runs(number):
     exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {})
 
 
-@pytest.mark.parametrize("page", ["learning", "training", "figures", "transforms"])
+@pytest.mark.parametrize("page", ["learning", "training", "figures", "transforms", "datasets"])
 def test_examples_of_pages_run(page, tmp_path, monkeypatch):
     """The first one makes what the others use."""
     found = examples((ROOT / "docs" / f"{page}.md").read_text())
@@ -35,13 +35,6 @@ def test_examples_of_pages_run(page, tmp_path, monkeypatch):
     shared = {}
     for number, example in enumerate(found):
         exec(compile(example, f"{page}.md example {number}", "exec"), shared)
-
-
-def test_examples_of_data_sets_run():
-    found = examples((ROOT / "docs" / "datasets.md").read_text())
-    assert found
-    for number, example in enumerate(found):
-        exec(compile(example, f"datasets.md example {number}", "exec"), {})
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^    neurotorch (\w+)", README, re.MULTILINE))))
