@@ -61,8 +61,9 @@ struct Reading {
   T entry(int64_t b, int64_t i) const { return pre == nullptr ? T(1) : pre[b * pre_stride + i]; }
 };
 
-// A filtered outer product as its last terms, where older ones are below any rounding: f = sum of pole^k x(t-k) p(t-k)^T.
-// Neither f nor a pass over it is needed then: rows are made from a few vectors, their norms from products of these.
+// A filtered outer product as its last terms, where older ones are below any rounding: f = sum of pole^k x(t-k)
+// p(t-k)^T. Neither f nor a pass over it is needed then: rows are made from a few vectors, their norms from products of
+// these.
 template <class T>
 struct Recent {
   static constexpr int64_t kTerms = 4;

@@ -1,6 +1,6 @@
 // Driver of a network that learns while it runs: forward step, errors, learning signals, traces and updates, or least
-// squares, step by step. Memory does not depend on the number of steps. Members of a team share columns of the network and rows of
-// synapses; what is small each computes for itself.
+// squares, step by step. Memory does not depend on the number of steps. Members of a team share columns of the network
+// and rows of synapses; what is small each computes for itself.
 #pragma once
 
 #include "arena.h"

@@ -1,5 +1,5 @@
-// One run of a network that learns while it runs (e-prop, least squares): the network, the traces of its synapses, learning signals
-// and optimisers. Torch-free. Rows are padded with zeros to `stride` entries unless said otherwise.
+// One run of a network that learns while it runs (e-prop, least squares): the network, the traces of its synapses,
+// learning signals and optimisers. Torch-free. Rows are padded with zeros to `stride` entries unless said otherwise.
 #pragma once
 
 #include "network_arguments.h"
@@ -119,7 +119,8 @@ struct Online {
   OnlineOptimizer optimizer[2];
   T* shared_signals = nullptr;       // [signals, B, widest padded row]
   double* shared_squares = nullptr;  // [rows of all traces]: squared norms
-  int64_t* found = nullptr;          // set when the run stops: 1 + group of a watched gradient; with solvers 1: a P, 2: an error
+  int64_t* found =
+      nullptr;  // set when the run stops: 1 + group of a watched gradient; with solvers 1: a P, 2: an error
 };
 
 }  // namespace nt

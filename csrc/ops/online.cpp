@@ -260,7 +260,8 @@ class OnlineReader {
     require(a.regressor == Regressor::presynaptic || u.inputs == output.neurons ||
                 (a.regressor == Regressor::before && run.first_target + 1 >= run.network.steps),
             "program: the output cannot be the regressor of these weights");
-    require(a.regressor != Regressor::before || a.before != nullptr, "program: expected the regressor of the first step");
+    require(a.regressor != Regressor::before || a.before != nullptr,
+            "program: expected the regressor of the first step");
     u.weight_stride = stride_of(l);
     u.weight = needed(u.inputs * u.weight_stride, "weights");
     a.effective = needed(u.inputs * u.weight_stride, "weights that the network reads");

@@ -84,8 +84,8 @@ inline Tensor steps_of(const Tensor& t, int64_t begin, int64_t count) {
   return begin == 0 && count == t.size(1) ? t : torch::stable::narrow(const_cast<Tensor&>(t), 1, begin, count);
 }
 
-// Asks for large pages under fresh memory of some MiB: one fault for every 4 KiB costs more than the arithmetic that fills
-// them. Where the system does not grant them, nothing changes.
+// Asks for large pages under fresh memory of some MiB: one fault for every 4 KiB costs more than the arithmetic that
+// fills them. Where the system does not grant them, nothing changes.
 inline void prefer_large_pages(const Tensor& t) {
 #if defined(__linux__)
   constexpr uintptr_t kPage = uintptr_t{2} << 20, kLeast = 2 * kPage;
