@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from neurotorch.transforms.base import move_to
+from neurotorch.transforms.base import move_to, to_dense
 from neurotorch.utils import maybe_unpack_singleton_dict
 
 Predictions = Callable[..., tuple[Any, Any]]
@@ -57,7 +57,7 @@ class Collected:
 
     def add(self, outputs: Any, y: Any) -> None:
         """Take a batch: tensors, or dicts of them by output; ValueError where a target is missing."""
-        outputs, y = maybe_unpack_singleton_dict(outputs), maybe_unpack_singleton_dict(_dense(y))
+        outputs, y = maybe_unpack_singleton_dict(outputs), maybe_unpack_singleton_dict(to_dense(y))
         for name, prediction in outputs.items() if isinstance(outputs, Mapping) else (("", outputs),):
             if isinstance(y, Mapping) and name not in y:
                 raise ValueError(f"dataloader: expected a target for output {name!r}, got {sorted(y)}")
@@ -110,14 +110,9 @@ def predictions_of(
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
                 raise ValueError(f"dataloader: expected batches (x, y), got a {type(batch).__name__}")
             hidden = {} if len(batch) == 2 else {"init_hidden_states": move_to(batch[1], at)}
-            collected.add(predict(move_to(_dense(batch[0]), at), **hidden), batch[-1])
+            x = batch[0] if getattr(model, "takes_sparse_inputs", False) else to_dense(batch[0])
+            collected.add(predict(move_to(x, at), **hidden), batch[-1])
     return collected.arrays()
-
-
-def _dense(x: Any) -> Any:
-    if isinstance(x, Mapping):
-        return {name: _dense(value) for name, value in x.items()}
-    return x.to_dense() if isinstance(x, torch.Tensor) and x.layout != torch.strided else x
 
 
 def score(predictions: Predictions) -> Callable[[Callable[[Any, Any], Any]], Callable[..., Any]]:

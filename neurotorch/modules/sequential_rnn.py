@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -87,6 +87,8 @@ class SequentialRNN(SequencePredictions):
     """
 
     _keywords = ("n_hidden_neurons", "out_memory_size", "hh_memory_size", "memory_device")
+
+    takes_sparse_inputs: ClassVar[bool] = True  # trainers and metrics then leave batches of events as they are
 
     def __init__(
         self,

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from neurotorch.metrics.base import BaseMetrics, Collected
 from neurotorch.trainers._model import Precision
 from neurotorch.trainers._progress import Progress
 from neurotorch.trainers._state import TrainerState
-from neurotorch.transforms.base import move_to
+from neurotorch.transforms.base import ToTensor, move_to, to_dense
 from neurotorch.utils import unpack_x_hh_y
 from neurotorch.utils.interruption import Interruption
 from neurotorch.utils.processes import Processes
@@ -191,13 +190,13 @@ class TrainingLoop(TrainerState):
             raise ValueError(f"{name}: expected batches (x, y) or (x, hidden states, y), got a {type(batch).__name__}")
         x, hh, y = unpack_x_hh_y(batch)
 
-        def dense(part: Any) -> Any:
-            return part.to_dense() if isinstance(part, Tensor) and part.layout != torch.strided else part
-
+        # A transform of somebody's own need not know sparse tensors.
+        if type(self.x_transform) is not ToTensor or not getattr(self.model, "takes_sparse_inputs", False):
+            x = to_dense(x)
         return (
-            move_to(self.x_transform(dense(x)), self.device),
+            move_to(self.x_transform(x), self.device),
             None if hh is None else move_to(hh, self.device),
-            move_to(self.y_transform(dense(y)), self.device),
+            move_to(self.y_transform(to_dense(y)), self.device),
         )
 
     def get_pred_batch(self, x_batch: Any, hh_batch: Any = None) -> Any:

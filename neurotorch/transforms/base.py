@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,13 @@ from neurotorch.transforms.rates import LinearRateToSpikes as LinearRateToSpikes
 from neurotorch.utils import maybe_apply_softmax
 from neurotorch.utils import to_numpy as to_numpy
 from neurotorch.utils import to_tensor as to_tensor
+
+
+def to_dense(x: Any) -> Any:
+    """Sparse tensors, also in dicts, with their zeros filled in; anything else as it is."""
+    if isinstance(x, Mapping):
+        return {name: to_dense(value) for name, value in x.items()}
+    return x.to_dense() if isinstance(x, Tensor) and x.layout != torch.strided else x
 
 
 def move_to(x: Any, device: torch.device, non_blocking: bool = True) -> Any:

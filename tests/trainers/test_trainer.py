@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from neurotorch import (
     BPTT,
     CheckpointManager,
+    ClassificationTrainer,
     LoadCheckpointMode,
     SequentialRNN,
     Trainer,
@@ -18,7 +19,7 @@ from neurotorch import (
     TrainingState,
 )
 from neurotorch.callbacks import BaseCallback, CallbacksList, TeacherForcing
-from neurotorch.modules.layers import LILayer, SpyLIFLayer
+from neurotorch.modules.layers import LIFLayer, LILayer, SpyLIFLayer
 
 EVENTS = [name for name in vars(BaseCallback) if name.startswith("on_") and name != "on_trajectory_end"]
 
@@ -484,3 +485,30 @@ def test_defaults_of_a_subclass_that_nothing_calls_warn():
 
     with pytest.warns(UserWarning, match="Own: its own _set_default_metrics is not called; give it as an argument"):
         Own(SequentialRNN([LILayer(3, 2)]).build())
+
+
+@pytest.mark.parametrize("transform", [None, torch.nn.Identity()])
+def test_sparse_batches_stay_sparse_unless_a_transform_of_ones_own_reads_them(transform):
+    """Weights and metrics are those of dense batches; what reaches the model depends on who might need zeros."""
+    seen = []
+
+    class Model(SequentialRNN):
+        def __call__(self, inputs, *args, **kwargs):
+            seen.append(inputs.layout if torch.is_grad_enabled() else None)
+            return super().__call__(inputs, *args, **kwargs)
+
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(4, 60, 100, generator=generator) < 0.01).float()
+    y = torch.randint(0, 3, (4,), generator=generator)
+    found = []
+    for batch in (x, x.to_sparse()):
+        torch.manual_seed(0)
+        model = Model([LIFLayer(100, 12), LILayer(12, 3)], hh_memory_size=1).build()
+        options = {} if transform is None else {"x_transform": transform}
+        trainer = ClassificationTrainer(model, predict_method="get_prediction_log_proba", verbose=False, **options)
+        history = trainer.train([(batch, y)], [(batch, y)], n_iterations=2)
+        found.append(([p.detach().clone() for p in model.parameters()], history["val_accuracy"]))
+    assert (torch.sparse_coo in seen) == (transform is None)
+    for a, b in zip(found[0][0], found[1][0], strict=True):
+        torch.testing.assert_close(a, b)
+    assert found[0][1] == found[1][1]
