@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 FIT_OUT ?= runs/demo
 BENCH ?=
 COMPARE ?= --quick
-ROWS := docs/benchmarks/rows.json
+ROWS ?= docs/benchmarks/rows.json
 
 VENV := .venv
 BIN := $(VENV)/bin

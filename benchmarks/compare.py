@@ -27,8 +27,9 @@ from check import Differs, check_ours, check_peer
 from environments import ROOT, interpreters, servers
 from interleave import Row, Times, hardware, interleave, summarise
 from learning import training
+from loops import forget_compiled
 from server import PeerError, Server, Unavailable
-from workloads import WORKLOADS, forget_compiled
+from workloads import WORKLOADS
 
 from neurotorch.utils.files import written_whole
 
@@ -73,7 +74,9 @@ class Comparison:
 
     def __init__(self, out: Path, running: dict[str, Server], versions: dict[str, str], seconds: float) -> None:
         self.out, self.running, self.seconds = out, running, seconds
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True
+        )
         self.data: dict[str, Any] = {
             "command": command(sys.argv[1:]),
             "hardware": hardware(),
@@ -131,7 +134,7 @@ class Comparison:
         self.add(rows)
 
     def learning(self, threads: int = 1, **sizes: Any) -> None:
-        """Iterations of training; the reference updates at every step whatever is asked, so it is beside both e-props."""
+        """Iterations of training. The reference always updates at every step, and stands beside both e-props."""
         torch.set_num_threads(threads)
         server = self.running.get("neurotorch")
         for recurrent in (False, True):

@@ -9,13 +9,12 @@ from environments import NAMES
 
 from neurotorch.utils.files import written_whole
 
-COLOURS = {
-    name: colour
-    for name, colour in zip(
+COLOURS = dict(
+    zip(
         NAMES,
         ("#000000", "#777777", "#1f77b4", "#17becf", "#bcbd22", "#d62728", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b"),
     )
-}
+)
 # What a panel runs along, and what stays.
 PANELS = {
     "T": ("steps", {"neurons": 512, "batch": 1}),

@@ -1,7 +1,7 @@
 """Times candidates side by side: every round runs each of them once, and ratios are taken within rounds.
 
-Load from elsewhere on the machine then slows all candidates of a round alike, and the ratio stays. A candidate of another
-process returns what it spent itself, in place of the time that its answer took.
+Load from elsewhere on the machine then slows all candidates of a round alike, and the ratio stays. A candidate of
+another process returns what it spent itself, in place of the time that its answer took.
 """
 
 from __future__ import annotations

@@ -29,11 +29,33 @@ Times are medians over rounds; a cell of a library has its time in ms and, behin
 (median of the ratios within rounds, lower and upper quartile in brackets). Everything ran on the processor. The CUDA
 kernels of this library have never run on a GPU, and those of the others were not asked to.
 """
-EQUATIONS = """Before a case is timed, spikes and gradients are compared with ours. Columns without a mark agree: in float64, or, where
-a library makes spikes of float32 whatever it is given, in float32 apart from samples in which rounding flips a spike (at
-most one in eight). A star marks equations of its own at the same sizes: Norse has a synaptic current and is reset within the
-step; SpikingJelly, sinabs and snnTorch's `Leaky` are reset before the next current is added, ours after it; their
-currents are scaled so that rates are alike, and the rates stand in the rows.
+WORKLOADS = """## Workloads
+
+a: feed-forward LIF on a given current, 512 neurons, batch 32.  b: 700 inputs at 5 % to recurrent LIF (N neurons, batch
+B, 100 steps unless said; percentages are rates of the neurons).  c: the MNIST training step, 784-100-10, batch 256, 100
+steps.  d: a closed loop of 522 SpyLIF-LPF neurons and a linear readout, 557 steps.  p: the public setting of the field,
+Linear (N to N) on dense input and LIF, batch 16, 500 steps.
+"""
+EQUATIONS = """Before a case is timed, spikes and gradients are compared with ours. Cells without a star agree: in
+float64, or, where a library makes spikes of float32 whatever it is given, in float32 apart from samples in which
+rounding flips a spike (at most one in eight). A star marks a library's own equations at the same sizes: Norse has a
+synaptic current, scaled so that rates are alike, and is reset within the step; SpikingJelly, sinabs and snnTorch's
+`Leaky` are reset before the next current is added, ours after it. Their rates stand in the rows.
+"""
+DISTURBED = """{} of {} rows were disturbed by other work on the machine: it left fewer processors than threads. Times
+of these rows are too long, their ratios spread wider, and their targets are not judged.
+"""
+MEMORY = """## Memory against the length of sequences
+
+Peak resident memory of forward plus backward in MB, beyond inputs, outputs and gradients; 700 inputs to {neurons}
+recurrent LIF, batch {batch}, each point in a fresh process. "~" is drawn on as a line from the last two points that fit
+into half of the free memory.
+"""
+LEARNING = """## Learning rules
+
+One training iteration by the same script (`benchmarks/learning.py`). e-prop and BPTT: workload d, also with recurrent
+weights in the hidden layer. RLS: all recurrent weights of 522 rate neurons at every one of 557 steps. NeuroTorch's
+e-prop updates at every step in both rows.
 """
 
 
@@ -111,9 +133,10 @@ def memory_ratio(rows: list[dict[str, Any]]) -> str:
         return ""
     ours, theirs = at["recomputed", max(both)], at["neurotorch", max(both)]
     said = " as extrapolated" if theirs["extrapolated"] else ""
+    times = theirs["bytes"] / max(ours["bytes"], 1)
     return (
-        f"At T={max(both):,}, ours with `recompute_every=100` takes {theirs['bytes'] / max(ours['bytes'], 1):,.0f} times less than "
-        f"NeuroTorch 0.0.2{said} (target: 10 times)."
+        f"At T={max(both):,}, ours with `recompute_every=100` takes {times:,.0f} times less than NeuroTorch 0.0.2"
+        f"{said} (target: 10 times)."
     )
 
 
@@ -122,31 +145,18 @@ def page(data: dict[str, Any], figures: list[str]) -> str:
     kinds = {"learning", "import"}
     workloads = [row for row in rows if row["kind"] not in kinds]
     text = [INTRO]
-    text += [
-        f"Run of {run['date']} at commit {run['commit']}, `{run['command']}`, on {run['hardware']}; "
-        + ", ".join(
-            f"{NAMES.get(name, name)} {version}" for name, version in run["versions"].items() if name != "neurotorch"
+    for run in data["runs"]:
+        versions = {name: version for name, version in run["versions"].items() if name not in ("torch", "neurotorch")}
+        others = [f"{NAMES.get(name, name)} {version}" for name, version in versions.items()]
+        text.append(
+            f"Run of {run['date']} at commit {run['commit']}, `{run['command']}`, on {run['hardware']}"
+            f"{'; ' if others else ''}{', '.join(others)}.\n"
         )
-        + ".\n"
-        for run in data["runs"]
-    ]
     disturbed = sum(row["disturbed"] for row in rows)
     text.append(
-        f"{disturbed} of {len(rows)} rows were disturbed by other work on the machine (fewer processors free than threads); "
-        "their times are too long and their ratios wider spread, and their targets are not judged.\n"
-        if disturbed
-        else "No row was disturbed by other work on the machine.\n"
+        DISTURBED.format(disturbed, len(rows)) if disturbed else "No row was disturbed by other work on the machine.\n"
     )
-    text.append(
-        """## Workloads
-
-a: feed-forward LIF on a given current, 512 neurons, batch 32.  b: 700 inputs at 5 % to recurrent LIF (N neurons, batch B, 100
-steps unless said; percentages are rates of the neurons).  c: the MNIST training step, 784-100-10, batch 256, 100 steps.  d: a
-closed loop of 522 SpyLIF-LPF neurons and a linear readout, 557 steps.  p: the public setting of the field, Linear (N to N)
-on dense input and LIF, batch 16, 500 steps.
-"""
-    )
-    text.append(EQUATIONS)
+    text += [WORKLOADS, EQUATIONS]
     for part, title in (("both", "Forward plus backward"), ("forward", "Forward alone")):
         chosen = [row for row in workloads if row["part"] == part]
         if chosen:
@@ -154,27 +164,15 @@ on dense input and LIF, batch 16, 500 steps.
     if "times" in figures:
         text.append("![Time against steps, neurons, batch and rate](benchmarks/times.svg)\n")
     if data["memory"]:
-        text.append(
-            f"""## Memory against the length of sequences
-
-Peak resident memory of forward plus backward in MB, beyond inputs, outputs and gradients; 700 inputs to {data["memory"][0]["neurons"]}
-recurrent LIF, batch {data["memory"][0]["batch"]}, each point in a fresh process. "~" is drawn on as a line from the last two points that fit into
-half of the free memory.
-
-{memory_table(data["memory"])}
-
-{memory_ratio(data["memory"])}
-"""
-        )
+        text += [
+            MEMORY.format(**data["memory"][0]),
+            f"{memory_table(data['memory'])}\n\n{memory_ratio(data['memory'])}\n",
+        ]
         if "memory" in figures:
             text.append("![Memory against steps](benchmarks/memory.svg)\n")
     learning = [row for row in rows if row["kind"] == "learning"]
     if learning:
-        text.append(
-            "## Learning rules\n\nOne training iteration by the same script (`benchmarks/learning.py`). e-prop and BPTT: workload d, also "
-            "with recurrent weights in the hidden layer. RLS: all recurrent weights of 522 rate neurons at every one of 557 steps. "
-            "NeuroTorch's e-prop updates at every step in both rows.\n\n" + table(learning, "rule") + "\n"
-        )
+        text += [LEARNING, table(learning, "rule") + "\n"]
     for row in rows:
         if row["kind"] == "import":
             text.append(

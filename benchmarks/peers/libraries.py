@@ -139,7 +139,7 @@ def spikingjelly(workload: str, given: Inputs) -> Candidate:
     """LIFNode over all steps at once; it is reset within the step of its spike."""
     from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
-    # Its SuperSpike is 1 / (1 + |x|)^2 whatever the slope, which explodes along recurrent steps; the sigmoid is its default.
+    # The sigmoid is its default. Its SuperSpike is as wide at any slope, and explodes along recurrent steps.
     def node(step_mode: str = "m") -> nn.Module:
         return neuron.LIFNode(
             tau, decay_input=False, detach_reset=True, surrogate_function=surrogate.Sigmoid(), step_mode=step_mode

@@ -31,10 +31,10 @@ os.dup2(2, 1)
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "reference")]
 
-import numpy as np
-import torch
-from candidate import Candidate, Unavailable
-from inputs import INPUTS, Inputs
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from candidate import Candidate, Unavailable  # noqa: E402
+from inputs import INPUTS, Inputs  # noqa: E402
 
 # Name of the package and of its import.
 LIBRARIES = {

@@ -1,4 +1,4 @@
-"""NeuroTorch 0.0.2 imports torchvision, of which the benchmarks need nothing; a stand-in takes its place if it is not there."""
+"""A stand-in for torchvision, which NeuroTorch 0.0.2 imports and the benchmarks do not need."""
 
 from __future__ import annotations
 
