@@ -66,12 +66,21 @@ def _figure(columns: int, width: float) -> tuple[Any, Any]:
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
+def _ticks(axis: Any, points: dict[str, list[tuple[float, float]]]) -> None:
+    """Logarithmic along x, with ticks where points are."""
+    found = sorted({x for line in points.values() for x, _ in line})
+    axis.set_xscale("log")
+    axis.set_xticks(found, [f"{x:g}" for x in found], minor=False)
+    axis.minorticks_off()
+
+
 def _lines(axes: Any, points: dict[str, list[tuple[float, float]]]) -> None:
     for name in NAMES:
         if name in points:
             x, y = zip(*points[name])
             axes.plot(x, y, "o-", ms=3, lw=1.8 if name == "ours" else 1.0, color=COLOURS[name], label=NAMES[name])
     axes.set_yscale("log")
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
 
 
@@ -87,7 +96,7 @@ def draw_times(rows: list[dict[str, Any]], path: Path) -> bool:
         _lines(axis, points)
         axis.set_xlabel(titles[name])
         if name != "rate":
-            axis.set_xscale("log")
+            _ticks(axis, points)
     axes[0].set_ylabel("forward + backward, ms")
     handles = {label: h for a in axes for h, label in zip(*a.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, fontsize=8)
@@ -109,7 +118,7 @@ def draw_memory(rows: list[dict[str, Any]], path: Path) -> bool:
     for row in known:
         if row["extrapolated"]:
             axes.plot(row["steps"], row["bytes"] / 1e6, "o", ms=4, mfc="white", mec=COLOURS[row["candidate"]], zorder=3)
-    axes.set_xscale("log")
+    _ticks(axes, points)
     axes.set_xlabel("steps (N=512, B=32); hollow: extrapolated")
     axes.set_ylabel("memory, MB")
     axes.legend(fontsize=8)
