@@ -2,9 +2,9 @@
 
     python examples/checkpoints.py
 
-A network is trained twice on random series, once in one go, and once with an interruption half way, as by ctrl-C. A
-`CheckpointManager` keeps everything: weights, optimiser, history, callbacks and random generators, also that of the loader's
-order. Running the same script again goes on where it stopped.
+A network is trained twice on random series, once in one go, and once with an interruption half way, as by
+ctrl-C. A `CheckpointManager` keeps everything: weights, optimiser, history, callbacks and random generators,
+also that of the loader's order. The same trainer, made again, goes on where it stopped.
 """
 
 import argparse

@@ -7,6 +7,7 @@ Reads what `neurotorch fit` wrote into a folder, and puts the figures beside it.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,7 +16,7 @@ import numpy as np
 from neurotorch.datasets import load_recording
 from neurotorch.fitting import FitSettings, fit
 from neurotorch.metrics import pvar_per_neuron
-from neurotorch.visualisation import Visualise, VisualiseKMeans, VisualisePCA, UMAP_PCA_report, mix_report
+from neurotorch.visualisation import UMAP_PCA_report, Visualise, VisualiseKMeans, VisualisePCA, mix_report
 
 
 def heat_maps(data: np.ndarray, prediction: np.ndarray, dt: float | None, filename: Path) -> None:
@@ -42,7 +43,10 @@ def main(argv: list[str] | None = None) -> list[str]:
     folder = args.folder
     if folder is None:
         folder = args.out
-        fit(load_recording("demo"), FitSettings(iterations=3 if args.tiny else 300), folder)
+        recording = load_recording("demo")
+        if args.tiny:
+            recording = replace(recording, activity=recording.activity[:50, :20])
+        fit(recording, FitSettings(iterations=3 if args.tiny else 300), folder)
     with np.load(folder / "prediction.npz") as file:
         data, prediction = file["target"], file["prediction"]
 
@@ -61,7 +65,8 @@ def main(argv: list[str] | None = None) -> list[str]:
 
     scores = pvar_per_neuron(prediction, data)
     made = sorted(path.name for path in folder.glob("*.png"))
-    print(f"{data.shape[1]} units: pVar of a unit {np.median(scores):.3f} (median), {scores.min():.3f} to {scores.max():.3f}")
+    low, middle, high = np.quantile(scores, (0, 0.5, 1))
+    print(f"{data.shape[1]} units: pVar of a unit {middle:.3f} (median), {low:.3f} to {high:.3f}")
     print(f"in {folder}: {', '.join(made)}")
     return made
 

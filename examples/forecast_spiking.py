@@ -3,10 +3,10 @@
     python examples/forecast_spiking.py
     python examples/forecast_spiking.py --recording zebrafish-darkflash --iterations 2000
 
-Spiking neurons under Dale's law, as many as recorded units, whose filtered spikes a linear readout turns into the next frame. In
-training part of the true frame is mixed into the feedback, less and less (teacher forcing); every fourth iteration a free run is
-scored, and the weights of the best one are kept. The last fifth of the frames is held out. `neurotorch fit` does the same for
-files of your own, resumably; this is what is inside.
+Spiking neurons under Dale's law, as many as recorded units, whose filtered spikes a linear readout turns into
+the next frame. In training part of the true frame is mixed into the feedback, less and less (teacher forcing);
+every fourth iteration a free run is scored, and the weights of the best one are kept. The last fifth of the
+frames is held out. `neurotorch fit` does the same for files of your own, resumably; this is what is inside.
 """
 
 import argparse
@@ -54,7 +54,9 @@ def main(argv: list[str] | None = None) -> float:
     activity = recording.activity[:60, :12] if args.tiny else recording.activity
     iterations = 5 if args.tiny else args.iterations
     train_frames = round(0.8 * len(activity))
-    data = preprocess(activity, sigma=recording.sigma, train_frames=train_frames)  # [T, N], scaled by what training sees
+    data = preprocess(
+        activity, sigma=recording.sigma, train_frames=train_frames
+    )  # [T, N], scaled by what training sees
     frames, units = data.shape
 
     hidden = nt.SpyLIFLayerLPF(
@@ -82,11 +84,16 @@ def main(argv: list[str] | None = None) -> float:
     model.load_state_dict(best.weights)
     prediction = free_run(model, data[0], frames)  # goes on into the frames that were held out
     learned = pvar_global(prediction[:train_frames], data[:train_frames])
-    held_out = [pvar_global(prediction[train_frames : train_frames + k], data[train_frames : train_frames + k]) for k in (5, 10)]
+    held_out = [
+        pvar_global(prediction[train_frames : train_frames + k], data[train_frames : train_frames + k]) for k in (5, 10)
+    ]
     print(f"{units} units; {train_frames} frames learned, pVar {learned:.3f} in free run from the first")
     print(f"forecast of the next 5 frames: pVar {held_out[0]:.3f}, of the next 10: {held_out[1]:.3f}")
 
-    fig, axes = Visualise(prediction).plot_timeseries_comparison(data, title="Spiking network", desc="Free run")
+    traces = ["error_quad", "most_var", "typical_0", "worst"]
+    fig, axes = Visualise(prediction).plot_timeseries_comparison(
+        data, title="All frames", desc="Free run", traces_to_show=traces
+    )
     for panel in axes:
         panel.axvline(train_frames - 0.5, color="black", linestyle="--", linewidth=1)  # training ends
     args.out.mkdir(parents=True, exist_ok=True)

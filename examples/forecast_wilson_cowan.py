@@ -3,9 +3,10 @@
     python examples/forecast_wilson_cowan.py
     python examples/forecast_wilson_cowan.py --recording zebrafish-darkflash --units 200
 
-One layer of rate neurons, as many as recorded units, in closed loop: it sees the first frame, then its own output. Each neuron
-excites or inhibits (Dale's law), and the thresholds mu, the refractory terms r and the time constant are learned with the
-weights. Backpropagation through the whole run maximises the explained variance (pVar); the learning rate falls as it rises.
+One layer of rate neurons, as many as recorded units, in closed loop: it sees the first frame, then its own
+output. Each neuron excites or inhibits (Dale's law), and the thresholds mu, the refractory terms r and the time
+constant are learned with the weights. Backpropagation through the whole run maximises the explained variance
+(pVar); the learning rate falls as it rises.
 """
 
 import argparse
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> float:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recording", default="demo", help="demo, zebrafish-darkflash, or a file [time, units]")
     parser.add_argument("--units", type=int, default=None, help="learn that many units, drawn at random")
-    parser.add_argument("--iterations", type=int, default=500)
+    parser.add_argument("--iterations", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=Path("runs/wilson_cowan"))
     parser.add_argument("--tiny", action="store_true", help="a few units and iterations, to see that it runs")
     args = parser.parse_args(argv)
@@ -45,7 +46,9 @@ def main(argv: list[str] | None = None) -> float:
         learn_mu=True, learn_r=True, learn_tau=True,
         force_dale_law=True, hh_init="inputs", use_recurrent_connection=False,
     )  # fmt: skip
-    model = nt.SequentialRNN([layer], foresight_time_steps=frames - 1, out_memory_size=frames - 1, hh_memory_size=1).build()
+    model = nt.SequentialRNN(
+        [layer], foresight_time_steps=frames - 1, out_memory_size=frames - 1, hh_memory_size=1
+    ).build()
     initial = layer.forward_weights.detach().clone()
 
     rule = nt.BPTT(
@@ -68,11 +71,15 @@ def main(argv: list[str] | None = None) -> float:
         prediction = np.concatenate([data[:1], model.get_prediction_trace(x)[0].numpy()])
     scores = pvar_report(prediction, data)
     print(f"{units} units, {frames} frames, {len(history)} iterations")
-    print(f"pVar {scores['pvar_global']:.3f} in free run; the mean of each unit alone: {scores['pvar_constant_mean']:.3f}")
+    print(
+        f"pVar {scores['pvar_global']:.3f} in free run; the mean of each unit alone: {scores['pvar_constant_mean']:.3f}"
+    )
 
     args.out.mkdir(parents=True, exist_ok=True)
     viz = Visualise(prediction)
-    viz.plot_timeseries_comparison_report(data, title="Wilson-Cowan, free run", filename=args.out / "report.png", dpi=120, close=True)
+    viz.plot_timeseries_comparison_report(
+        data, title="Wilson-Cowan, free run", filename=args.out / "report.png", dpi=120, close=True
+    )
     nt.visualisation.visualize_init_final_weights(
         initial, layer.forward_weights, args.out / "weights.png", quantile=0.99, dpi=120, close=True
     )

@@ -4,8 +4,8 @@
     python examples/images.py --data fashion-mnist --epochs 10
     python examples/images.py --data synthetic                  # ten blurred patterns, nothing to download
 
-Every pixel is a constant current for 16 steps into a layer of spiking neurons; the class is the readout neuron whose voltage
-rises highest. Backpropagation through time with a surrogate gradient trains both layers.
+Every pixel is a constant current for 16 steps into a layer of spiking neurons; the class is the readout neuron
+whose voltage rises highest. Backpropagation through time with a surrogate gradient trains both layers.
 """
 
 import argparse
@@ -34,18 +34,18 @@ class Patterns(TensorDataset):
         self.classes = tuple("0123456789")
 
     def batch(self, indices):
-        return self[indices]
+        return self[torch.as_tensor(indices)]
 
 
 def load(name: str, tiny: bool):
-    """Training and test data; the synthetic ones where the real ones cannot be had."""
+    """The name of the data, training and test set; the synthetic ones where the real ones cannot be had."""
     if name != "synthetic":
         kind = {"mnist": MNIST, "fashion-mnist": FashionMNIST}[name]
         try:
-            return [kind(train=train, transform=torch.flatten) for train in (True, False)]
+            return name, *(kind(train=train, transform=torch.flatten) for train in (True, False))
         except DatasetError as error:
             print(f"{error}\nsynthetic patterns instead")
-    return [Patterns(200 if tiny else 4000, True), Patterns(100 if tiny else 1000, False)]
+    return "synthetic", Patterns(200 if tiny else 4000, True), Patterns(100 if tiny else 1000, False)
 
 
 def main(argv: list[str] | None = None) -> float:
@@ -61,30 +61,34 @@ def main(argv: list[str] | None = None) -> float:
         args.data, args.epochs, args.steps, args.hidden = "synthetic", 2, 4, 20
     nt.set_seed(0)
 
-    train, test = load(args.data, args.tiny)
+    name, train, test = load(args.data, args.tiny)
     loaders = get_dataloaders(train, test, batch_size=128, val_ratio=0.05)
-    hidden = nt.SpyLIFLayer(784, args.hidden, use_recurrent_connection=False, gamma=10.0)
+    hidden = nt.LIFLayer(784, args.hidden, use_recurrent_connection=False, gamma=10.0)
     model = nt.SequentialRNN(
         [hidden, nt.SpyLILayer(args.hidden, 10)],
         input_transform=[ConstantValuesTransform(n_steps=args.steps)],  # [B, 784] -> [B, T, 784]
         hh_memory_size=1,
     ).build()
-    trainer = nt.ClassificationTrainer(model, callbacks=[nt.BPTT(params_lr=2e-3, default_optimizer_cls=torch.optim.Adam)])
+    trainer = nt.ClassificationTrainer(model, callbacks=[nt.BPTT(params_lr=2e-3, grad_norm_clip_value=1.0)])
     history = trainer.train(loaders.train, loaders.val, n_iterations=args.epochs, exec_metrics_on_train=False)
 
     scores = ClassificationMetrics(model)(loaders.test)
-    print(f"{args.data}, {len(train)} images, {args.epochs} epochs, {args.steps} steps, {args.hidden} spiking neurons")
+    print(f"{name}, {len(train)} images, {args.epochs} epochs, {args.steps} steps, {args.hidden} spiking neurons")
     print(f"accuracy: {history['val_accuracy'][-1]:.4f} validation, {scores['accuracy']:.4f} test")
 
     model.eval()
-    x, y = next(iter(loaders.test))
+    x, y = test.batch(range(min(500, len(test))))
     with torch.no_grad():
         guess = model.get_prediction_trace(x).amax(dim=1).argmax(dim=-1)
+    shown = torch.cat([torch.nonzero(guess == y)[:8, 0], torch.nonzero(guess != y)[:8, 0]])
     fig, axes = plt.subplots(2, 8, figsize=(12, 3.6), layout="constrained")
-    for panel, image, true, said in zip(axes.ravel(), x, y, guess):
-        panel.imshow(np.asarray(image).reshape(28, 28), cmap="gray_r")
-        panel.set_title(train.classes[said], color="black" if said == true else "#d95f02", fontsize=10)  # wrong: orange
+    for panel in axes.ravel():
         panel.axis("off")
+    for panel, k in zip(axes.ravel(), shown):  # eight that are right, and eight that are wrong
+        panel.imshow(np.asarray(x[k]).reshape(28, 28), cmap="gray_r")
+        said, true = train.classes[guess[k]], train.classes[y[k]]
+        title = said if said == true else f"{true} taken for {said}"
+        panel.set_title(title, color="black" if said == true else "#d95f02", fontsize=10)
     args.out.mkdir(parents=True, exist_ok=True)
     fig.savefig(args.out / "images.png", dpi=120)
     plt.close(fig)

@@ -1,11 +1,12 @@
-"""The same recording learned by backpropagation, truncated backpropagation, e-prop and FORCE (recursive least squares).
+"""One recording, four learning rules: backpropagation, truncated backpropagation, e-prop and FORCE (RLS).
 
     python examples/learning_rules.py
     python examples/learning_rules.py --recording zebrafish-darkflash --units 200
 
-The first three train one network of spiking neurons with a readout, in closed loop. FORCE learns the recurrent weights of a rate
-network while it runs, a different network, since it needs targets for the very neurons whose weights it changes. Each rule gets
-the same seconds of training, and is then scored by a free run from the first frame.
+The first three train one network of spiking neurons with a readout, in closed loop. FORCE learns the recurrent
+weights of a rate network while it runs, a different network, since it needs targets for the very neurons whose
+weights it changes. Each rule gets the same seconds of training, and is then scored by a free run from the first
+frame.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     data = preprocess(activity, sigma=recording.sigma)  # [T, N], from 0 to 1
     frames, units = data.shape
     closed_loop = torch.from_numpy(data[:1])[None], torch.from_numpy(data[1:])[None]
-    gradient = {"params_lr": 3e-3, "criterion": PVarianceLoss(negative=True), "grad_norm_clip_value": 1.0}
+    gradient = {"params_lr": 5e-4, "criterion": PVarianceLoss(negative=True), "grad_norm_clip_value": 1.0}
 
     def run(name, model, rule, batch, callbacks=()):
         limit = EarlyStoppingOnTimeLimit(delta_seconds=seconds)
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     predictions, table = {}, []
     rules = {
         "BPTT": lambda: nt.BPTT(**gradient),
-        "TBPTT, windows of 20": lambda: nt.TBPTT(backward_time_steps=20, **{**gradient, "params_lr": 3e-4}),
+        "TBPTT, windows of 20": lambda: nt.TBPTT(backward_time_steps=20, **gradient),
         "e-prop": lambda: nt.Eprop(
             eligibility="published", feedback="symmetric", update="sequence", params_lr=3e-3, output_params_lr=3e-3
         ),
@@ -105,7 +106,9 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     typical = int(np.argsort(np.var(data, axis=0))[units // 2])
     for panel, (name, prediction) in zip(axes.ravel(), predictions.items()):
         viz = Visualise(prediction)
-        viz.plot_single_timeseries_comparison(typical, panel, data[:, typical], title=f"{name}, unit {typical}", desc="Free run")
+        viz.plot_single_timeseries_comparison(
+            typical, panel, data[:, typical], title=f"{name}, unit {typical}", desc="Free run"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     fig.savefig(args.out / "rules.png", dpi=120)
     plt.close(fig)

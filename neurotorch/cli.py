@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: 0 when the subcommand succeeded.
     """
+    from neurotorch.utils.export import add_export_parser
+
     parser = argparse.ArgumentParser(
         prog="neurotorch",
         description="Fit networks of spiking and rate neurons to recordings, and train them to classify, on fused "
@@ -32,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"neurotorch {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_fitting_parsers(commands)
+    add_export_parser(commands)
     info = commands.add_parser("info", help="what was built, what was chosen and why")
     info.set_defaults(run=_print_info)
     parsed = parser.parse_args(arguments)

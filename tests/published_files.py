@@ -54,7 +54,7 @@ def spoken_file(path, n=4):
     generator = np.random.default_rng(2)
     arrays = {"n_units": np.array(700), "time_step_s": np.array(0.0005), "speaker_names": np.array(["a", "b"])}
     for split in ("train", "test"):
-        counts = generator.integers(5, 30, n)
+        counts = generator.integers(300, 600, n)
         arrays[f"{split}_times"] = generator.integers(0, 1300, counts.sum()).astype(np.uint16)
         classes = np.repeat(np.arange(n) % 10, counts)
         arrays[f"{split}_units"] = (70 * classes + generator.integers(0, 70, counts.sum())).astype(np.uint16)

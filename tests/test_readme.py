@@ -24,7 +24,7 @@ def test_example_runs(number):
     exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {})
 
 
-@pytest.mark.parametrize("page", ["learning", "figures"])
+@pytest.mark.parametrize("page", ["learning", "training", "figures", "transforms", "datasets"])
 def test_examples_of_pages_run(page, tmp_path, monkeypatch):
     """The first one makes what the others use."""
     found = examples((ROOT / "docs" / f"{page}.md").read_text())

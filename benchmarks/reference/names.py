@@ -4,8 +4,8 @@
 
 walks the modules of the installed package outside ``rl`` and prints one JSON object, of names only:
 
-* ``modules``: for each module the names that it defines, or, where it is a package, also those that it exports;
-* ``imported``: for each module the names of this package that its own imports leave in it;
+* ``modules``: for each module the names that it defines, or, where it is a package, also those that it exports. Names
+  that its imports leave in a module are not listed;
 * ``functions``: ``module.name`` and the names of its arguments;
 * ``classes``: ``module.name``, its bases in the package, and what it defines itself: methods with the names of their
   arguments, properties and attributes. ``hooks`` are methods with one underscore, which subclasses override.
@@ -78,10 +78,10 @@ def main() -> None:
     assert neurotorch.__version__ == "0.0.2", f"expected NeuroTorch 0.0.2, got {neurotorch.__version__}"
     names = [m.name for m in pkgutil.walk_packages(neurotorch.__path__, "neurotorch.", onerror=lambda _: None)]
     names = ["neurotorch", *(n for n in names if n.split(".")[1] != "rl")]
-    listed: dict[str, Any] = {"modules": {}, "imported": {}, "functions": {}, "classes": {}}
+    listed: dict[str, Any] = {"modules": {}, "functions": {}, "classes": {}}
     for name in names:
         module = importlib.import_module(name)
-        own, imported = [], []
+        own = []
         for key, value in vars(module).items():
             if key.startswith("_"):
                 continue
@@ -91,15 +91,11 @@ def main() -> None:
             constant = not inspect.ismodule(value) and not hasattr(value, "__module__")
             if here or alias or constant or (is_own(value) and hasattr(module, "__path__")):
                 own.append(key)
-            elif is_own(value):
-                imported.append(key)
             if here and inspect.isfunction(value):
                 listed["functions"][f"{name}.{key}"] = arguments(value)
             elif here and inspect.isclass(value):
                 listed["classes"][f"{name}.{key}"] = members(value)
         listed["modules"][name] = sorted(own)
-        if imported:
-            listed["imported"][name] = sorted(imported)
     print(to_text(listed))
 
 

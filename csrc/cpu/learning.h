@@ -54,11 +54,49 @@ template <class T>
 struct Reading {
   const Local<T>* local = nullptr;
   const T* pre = nullptr;  // [B, pre_stride]; null: ones
-  int64_t pre_stride = 0, batch = 0;
+  int64_t pre_stride = 0, batch = 0, step = 0;
   const T* post = nullptr;  // [B, post_stride]
   int64_t post_stride = 0;
 
   T entry(int64_t b, int64_t i) const { return pre == nullptr ? T(1) : pre[b * pre_stride + i]; }
+};
+
+// A filtered outer product as its last terms, where older ones are below any rounding: f = sum of pole^k x(t-k) p(t-k)^T.
+// Neither f nor a pass over it is needed then: rows are made from a few vectors, their norms from products of these.
+template <class T>
+struct Recent {
+  static constexpr int64_t kTerms = 4;
+
+  // Whether pole^kTerms is far below rounding.
+  static bool is_enough(double pole) { return pole * pole * pole * pole <= (sizeof(T) == 4 ? 1e-11 : 1e-19); }
+
+  T* pre[kTerms] = {};     // [rows]; null: the trace is kept in full
+  T* post[kTerms] = {};    // [stride]
+  T power[kTerms] = {};    // of the pole
+  double* gram = nullptr;  // [kTerms, kTerms] of the posts times the learning signal
+
+  explicit operator bool() const { return pre[0] != nullptr; }
+  int64_t place(int64_t t, int64_t k) const { return (t + kTerms - k) % kTerms; }
+};
+
+// Row i of a trace as a function of the column.
+template <class T>
+struct RecentRow {
+  T factor[Recent<T>::kTerms];
+  const T* post[Recent<T>::kTerms];
+
+  RecentRow(const Recent<T>& recent, int64_t t, int64_t i) {
+    for (int64_t k = 0; k < Recent<T>::kTerms; ++k) {
+      factor[k] = recent.power[k] * recent.pre[recent.place(t, k)][i];
+      post[k] = recent.post[recent.place(t, k)];
+    }
+  }
+  T operator()(int64_t j) const {
+    T f = factor[3] * post[3][j];
+    f = NT_FMA(factor[2], post[2][j], f);
+    f = NT_FMA(factor[1], post[1][j], f);
+    return NT_FMA(factor[0], post[0][j], f);
+  }
 };
 
 // e of one row without memory: the outer product, summed over the samples of the set.

@@ -40,6 +40,8 @@ class OnlineRun {
     squares_ = arena_.take<double*>(net.traces + 1);
     squares_[0] = net.shared_squares;
     for (int64_t k = 0; k < net.traces; ++k) squares_[k + 1] = squares_[k] + net.trace[k].rows;
+    recent_ = arena_.take<Recent<T>>(net.traces + 1);
+    for (int64_t k = 0; k < net.traces; ++k) prepare_recent(net.trace[k], recent_[k]);
     pre_ = arena_.take<T>(batch_ * widest_), constants_ = arena_.take<T>(kMaxConstants * widest_);
   }
 
@@ -74,6 +76,17 @@ class OnlineRun {
     if (own.memory && own.constants) local.constant = arena_.take<T>(batch_ * states * info.constants * row);
     if (own.memory && l < first_output() && net_.network.layer[l].activation != Activation::identity)
       local.gain = arena_.take<T>(batch_ * row);
+  }
+
+  // Only in a run from beginning to end: what came before this call is not known.
+  void prepare_recent(const OnlineTrace<T>& a, Recent<T>& recent) {
+    const bool is_whole = net_.begin == 0 && net_.end == net_.network.steps && !(net_.trace_clip < __builtin_inf());
+    if (!is_whole || !is_plain(a) || a.poles != 1 || !Recent<T>::is_enough(static_cast<double>(a.pole[0]))) return;
+    T power = T(1);
+    for (int64_t k = 0; k < Recent<T>::kTerms; ++k, power *= a.pole[0]) {
+      recent.pre[k] = arena_.take<T>(a.rows), recent.post[k] = arena_.take<T>(a.stride), recent.power[k] = power;
+    }
+    recent.gram = arena_.take<double>(Recent<T>::kTerms * Recent<T>::kTerms);
   }
 
   // ---- forward -----------------------------------------------------------------------------------------------
@@ -317,7 +330,7 @@ class OnlineRun {
     const NetworkLayer<T>& layer = net_.network.layer[a.layer];
     const Local<T>& local = local_[a.layer];
     Reading<T> at;
-    at.local = &local, at.batch = batch_;
+    at.local = &local, at.batch = batch_, at.step = t;
     if (a.post_error) {
       at.post = errors_[a.layer - first_output()], at.post_stride = local.stride;
     } else if (a.source == Source::constant) {
@@ -427,6 +440,10 @@ class OnlineRun {
   void with_gradient(const OnlineTrace<T>& a, const Reading<T>& at, int64_t i, bool advance, Use use) const {
     const T x = at.entry(0, i), pole = a.pole[0];
     const T *signal = signal_row(a.signal, 0, a.stride), *post = at.post;
+    if (const Recent<T>& recent = recent_[&a - net_.trace]) {
+      const RecentRow<T> row(recent, at.step, i);
+      return use([=](int64_t j) { return signal[j] * row(j); });
+    }
     if (a.poles == 0) return use([=](int64_t j) { return signal[j] * (x * post[j]); });
     T* f = a.filtered[0] + i * a.stride;
     if (!advance) return use([=](int64_t j) { return signal[j] * f[j]; });
@@ -450,6 +467,7 @@ class OnlineRun {
 
   // Moves the trace on and keeps the squared norm of the gradient.
   void advance_plain(const OnlineTrace<T>& a, const Reading<T>& at) const {
+    if (const Recent<T>& recent = recent_[&a - net_.trace]) return square_recent(a, recent, at.step);
     for (int64_t i = first_row(a); i < last_row(a); ++i)
       with_gradient(a, at, i, true, [&](auto g) {
         square_at(a, i) = static_cast<double>(lane_sum<T>(a.stride, [&](int64_t j) {
@@ -457,6 +475,36 @@ class OnlineRun {
           return value * value;
         }));
       });
+  }
+
+  // Takes this member's rows of what the trace reads, and all of its columns.
+  void remember(const OnlineTrace<T>& a, const Reading<T>& at) const {
+    const Recent<T>& recent = recent_[&a - net_.trace];
+    if (!recent) return;
+    const int64_t now = recent.place(at.step, 0);
+    for (int64_t i = first_row(a); i < last_row(a); ++i) recent.pre[now][i] = at.entry(0, i);
+    copy_row(a.stride, at.post, recent.post[now]);
+  }
+
+  void square_recent(const OnlineTrace<T>& a, const Recent<T>& recent, int64_t t) const {
+    constexpr int64_t kTerms = Recent<T>::kTerms;
+    const T* signal = signal_row(a.signal, 0, a.stride);
+    for (int64_t k = 0; k < kTerms; ++k)
+      for (int64_t l = 0; l <= k; ++l) {
+        const T *one = recent.post[recent.place(t, k)], *other = recent.post[recent.place(t, l)];
+        const auto product = [&](int64_t j) { return (signal[j] * one[j]) * (signal[j] * other[j]); };
+        recent.gram[k * kTerms + l] = recent.gram[l * kTerms + k] =
+            static_cast<double>(lane_sum<T>(a.stride, product)) * static_cast<double>(recent.power[k]) *
+            static_cast<double>(recent.power[l]);
+      }
+    for (int64_t i = first_row(a); i < last_row(a); ++i) {
+      double sum = 0;
+      for (int64_t k = 0; k < kTerms; ++k)
+        for (int64_t l = 0; l < kTerms; ++l)
+          sum += static_cast<double>(recent.pre[recent.place(t, k)][i]) *
+                 static_cast<double>(recent.pre[recent.place(t, l)][i]) * recent.gram[k * kTerms + l];
+      square_at(a, i) = sum > 0 || sum != sum ? sum : 0;
+    }
   }
 
   // Moves all traces of a group on and clips their joint norm.
@@ -531,6 +579,7 @@ class OnlineRun {
     const bool advance = !(net_.trace_clip < __builtin_inf());
     const bool now = updates && !looks && a.grad == nullptr;
     const Step<T> step = step_for(a, a.steps, 1), sign_step = step_for(a, a.sign_steps, 1);
+    if (advance) remember(a, at);
     if (is_plain(a) && advance) return now ? update_plain(a, at, true, step) : advance_plain(a, at);
     for (int64_t i = first_row(a); i < last_row(a); ++i) {
       T sign = gradient_row(a, at, i, advance, gradient_);
@@ -607,6 +656,7 @@ class OnlineRun {
   Local<T>* local_;
   T **errors_, **reduced_, **slopes_, **signals_;
   double** squares_;
+  Recent<T>* recent_;
 };
 
 template <class T>

@@ -16,6 +16,7 @@ from neurotorch.callbacks.foresight import ForesightTimeStepUpdaterOnTarget
 from neurotorch.callbacks.history import TrainingHistory
 from neurotorch.callbacks.lr_schedulers import LinearLRScheduler, LRSchedulerOnMetric
 from neurotorch.callbacks.teacher_forcing import TeacherForcing
+from neurotorch.callbacks.tensorboard import TensorBoardLogger
 from neurotorch.callbacks.training_visualization import TrainingHistoryVisualizationCallback
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "LinearLRScheduler",
     "LoadCheckpointMode",
     "TeacherForcing",
+    "TensorBoardLogger",
     "TrainingHistory",
     "TrainingHistoryVisualizationCallback",
 ]

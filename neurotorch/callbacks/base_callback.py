@@ -49,6 +49,7 @@ class BaseCallback:
     DEFAULT_MEDIUM_PRIORITY: ClassVar[int] = 50
     DEFAULT_HIGH_PRIORITY: ClassVar[int] = 0
     UNPICKEABLE_ATTRIBUTES: ClassVar[list[str]] = ["trainer"]
+    ACTS_LAST: ClassVar[bool] = False  # at the end of an iteration, whatever the priority
     instance_counter: ClassVar[int] = 0
 
     def __init__(
@@ -147,6 +148,14 @@ class BaseCallback:
         """A trajectory of an environment is over; returns values to add to each of its steps."""
         return [{} for _ in trajectory]
 
+    def is_over(self, trainer: Any) -> bool:
+        """Whether the last iteration, whose metrics and states are known, was the last one to run.
+
+        A resumed run asks this of the checkpoint that it loads, and trains no further where a callback had ended
+        training with it.
+        """
+        return False
+
     def loss_for_step(self) -> Tensor | None:
         """Loss to add to that of the learning algorithm before each step of its optimiser; None for nothing."""
         return None
@@ -232,7 +241,10 @@ class CallbacksList:
         return found
 
     def _call(self, event: str, trainer: Any, **kwargs: Any) -> None:
-        for callback in tuple(self.callbacks):
+        callbacks = tuple(self.callbacks)
+        if event == "on_iteration_end":
+            callbacks = tuple(sorted(callbacks, key=lambda callback: callback.ACTS_LAST))
+        for callback in callbacks:
             getattr(callback, event)(trainer, **kwargs)
 
     def get_checkpoint_state(self, trainer: Any, **kwargs: Any) -> dict[str, Any]:

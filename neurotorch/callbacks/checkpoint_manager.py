@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
-import json
+import glob
 import math
 import warnings
 from collections.abc import Mapping
@@ -12,11 +13,14 @@ from typing import Any, ClassVar
 
 import torch
 
+from neurotorch.callbacks import _random_states
+from neurotorch.callbacks._checkpoint_list import CheckpointList
 from neurotorch.callbacks._plain import as_plain
 from neurotorch.callbacks.base_callback import BaseCallback
+from neurotorch.utils.checkpoint_files import BEST, LAST, listed_file, listed_name, read_checkpoint
 from neurotorch.utils.collections import mapping_update_recursively
-from neurotorch.utils.files import written_whole
-from neurotorch.utils.random import get_random_state, set_random_state
+from neurotorch.utils.files import remove_leftovers, written_whole
+from neurotorch.utils.processes import Processes
 
 
 class LoadCheckpointMode(enum.Enum):
@@ -41,11 +45,17 @@ class CheckpointManager(BaseCallback):
     """Saves the training run every few iterations, and loads it when training starts.
 
     In a folder: ``<prefix>-itr<N>.pt`` for iteration N, and ``<prefix>-checkpoints.json`` with
-    ``{"iterations": {"N": file name}, "best": file name}``. Every file is written under a temporary name and renamed,
-    the JSON after the checkpoint that it names, so that a run that is killed leaves the last complete checkpoint. A
-    checkpoint is a dict with ``itr, model_state_dict, optimizer_state_dict, metrics, training_history, random_state``
-    and the state of every callback under its name; ``torch.load(weights_only=True)`` reads it. Random states are those
-    of the global generators of Python, numpy and torch, and of the generators of the training data loader.
+    ``{"iterations": {"N": file name}, "best": file name}``. Every file is written under a temporary name, synced and
+    renamed, the JSON after the checkpoint that it names, so that a run that is killed leaves the last complete
+    checkpoint, and resumes to the bits of one that was not. A checkpoint is a dict with ``itr, model_state_dict,
+    optimizer_state_dict, metrics, training_history, random_state`` and the state of every callback under its name;
+    ``torch.load(weights_only=True)`` reads it. Random states are those of the global generators of Python, numpy and
+    torch, and of the generators of the data loaders and their samplers.
+
+    The iteration is saved when all other callbacks have seen its end, whatever their priority. A run that goes on from
+    an earlier checkpoint than the last one, with ``LoadCheckpointMode.BEST_ITR``, leaves the later iterations: from its
+    first save on they count as neither last nor best, and stand in the JSON under ``"abandoned"``. Of several processes
+    the first one writes. Checkpoints of NeuroTorch 0.0.2 are read too, without running code in them.
 
     Parameters
     ----------
@@ -74,6 +84,7 @@ class CheckpointManager(BaseCallback):
     """
 
     DEFAULT_PRIORITY = BaseCallback.DEFAULT_LOW_PRIORITY
+    ACTS_LAST: ClassVar[bool] = True
     SAVE_EXT: ClassVar[str] = ".pt"
     SUFFIX_SEP: ClassVar[str] = "-"
     CHECKPOINTS_META_SUFFIX: ClassVar[str] = "checkpoints"
@@ -86,7 +97,7 @@ class CheckpointManager(BaseCallback):
     CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: ClassVar[str] = "optimizer_state_dict"
     CHECKPOINT_TRAINING_HISTORY_KEY: ClassVar[str] = "training_history"
     CHECKPOINT_RANDOM_STATE_KEY: ClassVar[str] = "random_state"
-    LOADER_GENERATORS_KEY: ClassVar[str] = "train_dataloader"
+    LOADERS: ClassVar[tuple[str, ...]] = ("train_dataloader", "val_dataloader")
     # What the JSON file looks like.
     CHECKPOINT_FILE_STRUCT: ClassVar[dict[str, Any]] = {
         CHECKPOINT_BEST_KEY: CHECKPOINT_SAVE_PATH_KEY,
@@ -130,7 +141,10 @@ class CheckpointManager(BaseCallback):
         self.best_metric = math.inf if self.minimise_metric else -math.inf
         self.curr_checkpoint: dict[str, Any] | None = None
         self._saved_itr: int | None = None
+        self._continues: int | None = None
+        self._is_requested = False
         self._warned = False
+        self._loaders: dict[str, Any] = {}
 
     def get_checkpoint_filename(self, itr: int = -1) -> str:
         """Name of the file of an iteration; -1 stands for none."""
@@ -148,12 +162,17 @@ class CheckpointManager(BaseCallback):
     def checkpoints_meta_path(self, value: str | Path | None) -> None:
         self._meta_path = None if value is None else str(value)
 
+    @property
+    def curr_best_metric(self) -> float:
+        """The best metric so far; infinite before the first."""
+        return self.best_metric
+
+    @property
+    def _list(self) -> CheckpointList:
+        return CheckpointList(self.checkpoints_meta_path, self.checkpoint_folder)
+
     def _meta(self) -> dict[str, Any]:
-        try:
-            content = json.loads(Path(self.checkpoints_meta_path).read_text())
-        except FileNotFoundError:
-            return {}
-        return content if isinstance(content, dict) else {}
+        return self._list.read()
 
     def save_checkpoint(
         self,
@@ -177,7 +196,7 @@ class CheckpointManager(BaseCallback):
         content: dict[str, Any] = {
             self.CHECKPOINT_ITR_KEY: itr,
             self.CHECKPOINT_STATE_DICT_KEY: state_dict,
-            self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: optimizer_state_dict,
+            self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: as_plain(optimizer_state_dict, "optimizer_state_dict"),
             self.CHECKPOINT_METRICS_KEY: as_plain(itr_metrics, "itr_metrics"),
             self.CHECKPOINT_TRAINING_HISTORY_KEY: as_plain(training_history, "training_history"),
         }
@@ -187,35 +206,24 @@ class CheckpointManager(BaseCallback):
         name = self.get_checkpoint_filename(itr)
         path = Path(self.checkpoint_folder) / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self._continues is not None:
+            self._list.leave_after(self._continues)
+            self._continues = None
         with written_whole(path) as temporary:
             torch.save(content, temporary)
-        new: dict[str, Any] = {self.CHECKPOINT_ITRS_KEY: {str(itr): name}}
-        if best:
-            new.update({self.CHECKPOINT_BEST_KEY: name, "best_metric": self.best_metric})
-        self.save_checkpoints_meta(new)
+        self._list.add(itr, name, self.best_metric if best else None)
         return str(path)
 
     def save_checkpoints_meta(self, new_info: Mapping[str, Any]) -> None:
         """Merge entries into the JSON file, those of nested dicts too, and write it whole."""
-        meta = mapping_update_recursively(self._meta(), new_info)
-        target = Path(self.checkpoints_meta_path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(target) as temporary:
-            temporary.write_text(json.dumps(meta, indent=4) + "\n")
+        self._list.write(mapping_update_recursively(self._meta(), new_info))
 
     @classmethod
     def get_save_name_from_checkpoints(
         cls, checkpoints_meta: Mapping[str, Any], load_checkpoint_mode: LoadCheckpointMode = LoadCheckpointMode.BEST_ITR
     ) -> str:
         """File name that the JSON's content gives for a mode. FileNotFoundError where there is none."""
-        if load_checkpoint_mode == LoadCheckpointMode.BEST_ITR:
-            if cls.CHECKPOINT_BEST_KEY not in checkpoints_meta:
-                raise FileNotFoundError("no checkpoint is marked as the best one")
-            return str(checkpoints_meta[cls.CHECKPOINT_BEST_KEY])
-        iterations = checkpoints_meta.get(cls.CHECKPOINT_ITRS_KEY, {})
-        if not iterations:
-            raise FileNotFoundError("no iteration has a checkpoint")
-        return str(iterations[max(iterations, key=int)])
+        return listed_name(checkpoints_meta, BEST if load_checkpoint_mode == LoadCheckpointMode.BEST_ITR else LAST)
 
     def load_checkpoint(
         self,
@@ -227,14 +235,9 @@ class CheckpointManager(BaseCallback):
 
         The file is looked for beside the JSON file, then in the manager's folder.
         """
-        meta_path = Path(self.checkpoints_meta_path if checkpoints_meta_path is None else checkpoints_meta_path)
-        name = self.get_save_name_from_checkpoints(json.loads(meta_path.read_text()), load_checkpoint_mode)
-        beside = meta_path.parent / name
-        path = beside if beside.exists() else Path(self.checkpoint_folder) / name
-        if not path.exists():
-            raise FileNotFoundError(f"{meta_path}: lists {name}, which is neither at {beside} nor at {path}")
-        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        return content
+        meta_path = self.checkpoints_meta_path if checkpoints_meta_path is None else checkpoints_meta_path
+        which = BEST if load_checkpoint_mode == LoadCheckpointMode.BEST_ITR else LAST
+        return read_checkpoint(listed_file(meta_path, which, self.checkpoint_folder), map_location)
 
     def start(self, trainer: Any, **kwargs: Any) -> None:
         """Load the weights that the trainer's mode asks for, and say at which iteration to go on.
@@ -248,46 +251,45 @@ class CheckpointManager(BaseCallback):
         """
         super().start(trainer)
         self._forget()
+        self._loaders = {key: trainer.state.objects.get(key) for key in self.LOADERS}
+        if self._processes.rank == 0:
+            meta_path = Path(self.checkpoints_meta_path)
+            remove_leftovers(Path(self.checkpoint_folder), f"{glob.escape(self.meta_path_prefix)}-itr*{self.SAVE_EXT}")
+            remove_leftovers(meta_path.parent, glob.escape(meta_path.name))
         if trainer.force_overwrite:
-            self._remove_own_files()
+            if self._processes.rank == 0:
+                self._list.remove()
             trainer.update_state_(iteration=0)
             return
         if not Path(self.checkpoints_meta_path).exists():
             return
         content = self.load_checkpoint(load_checkpoint_mode=trainer.load_checkpoint_mode or LoadCheckpointMode.LAST_ITR)
-        best = self._meta().get("best_metric")
+        best = self._listed_best()
         self.best_metric = self.best_metric if best is None else float(best)
         trainer.model.load_state_dict(content[self.CHECKPOINT_STATE_DICT_KEY], strict=True)
-        trainer.update_state_(iteration=int(content[self.CHECKPOINT_ITR_KEY]) + 1)
+        self._continues = int(content[self.CHECKPOINT_ITR_KEY])
+        trainer.update_state_(iteration=self._continues + 1)
         self.curr_checkpoint = content
         if self.verbose:
-            print(f"{self.checkpoints_meta_path}: going on after iteration {content[self.CHECKPOINT_ITR_KEY]}")
+            print(f"{self.checkpoints_meta_path}: going on after iteration {self._continues}")
+
+    def _listed_best(self) -> float | None:
+        """The metric of the best checkpoint so far; lists of NeuroTorch do not say it, but the checkpoint does."""
+        meta = self._meta()
+        if CheckpointList.BEST_METRIC not in meta and CheckpointList.BEST in meta:
+            with contextlib.suppress(FileNotFoundError):
+                return (self.load_checkpoint().get(self.CHECKPOINT_METRICS_KEY) or {}).get(self.metric)
+        return meta.get(CheckpointList.BEST_METRIC)
+
+    @property
+    def _processes(self) -> Processes:
+        return getattr(self.trainer, "processes", None) or Processes()
 
     def restore_random_state(self) -> None:
         """Put the random generators where they were when the loaded checkpoint was written."""
         state = (self.curr_checkpoint or {}).get(self.CHECKPOINT_RANDOM_STATE_KEY)
         if state is not None:
-            set_random_state(state)
-            generators = self._loader_generators()
-            for name, position in state.get(self.LOADER_GENERATORS_KEY, {}).items():
-                if name in generators:
-                    generators[name].set_state(position.cpu())
-
-    def _random_state(self) -> dict[str, Any]:
-        positions = {name: generator.get_state() for name, generator in self._loader_generators().items()}
-        return {**get_random_state(), self.LOADER_GENERATORS_KEY: positions}
-
-    def _loader_generators(self) -> dict[str, torch.Generator]:
-        """Generators of the training data loader and of its sampler, which may be the same one."""
-        loader = self.trainer.state.objects.get("train_dataloader")
-        owners = {"loader": loader, "sampler": getattr(loader, "sampler", None)}
-        found = {name: getattr(owner, "generator", None) for name, owner in owners.items()}
-        return {name: generator for name, generator in found.items() if isinstance(generator, torch.Generator)}
-
-    def _remove_own_files(self) -> None:
-        for name in self._meta().get(self.CHECKPOINT_ITRS_KEY, {}).values():
-            (Path(self.checkpoint_folder) / name).unlink(missing_ok=True)
-        Path(self.checkpoints_meta_path).unlink(missing_ok=True)
+            _random_states.restore(state, self._loaders, self._processes)
 
     def _is_best(self, metrics: Mapping[str, Any]) -> bool:
         value = metrics.get(self.metric)
@@ -307,28 +309,42 @@ class CheckpointManager(BaseCallback):
     def on_iteration_end(self, trainer: Any, **kwargs: Any) -> None:
         """Save when the iteration is due."""
         state = trainer.current_training_state
-        if state.iteration < self.start_save_at:
-            return
-        best = self._is_best(state.itr_metrics)
+        requested, self._is_requested = self._is_requested, False
+        may_save = state.iteration >= self.start_save_at
+        best = may_save and self._is_best(state.itr_metrics)
         last = state.n_iterations is not None and state.iteration >= state.n_iterations - 1
         due = self.save_freq > 0 and state.iteration % self.save_freq == 0
-        if best if self.save_best_only else (best or due or last):
-            self.save_on(trainer, best=best)
+        if requested or (may_save and (best if self.save_best_only else (best or due or last))):
+            self._save(trainer, best)
+
+    def request(self) -> None:
+        """Have the iteration saved at its end, when all other callbacks have seen it."""
+        self._is_requested = True
 
     def save_on(self, trainer: Any, best: bool | None = None) -> str:
-        """Save the trainer's state now; returns the checkpoint's path."""
+        """Save the trainer's state now, and once more at the end of the iteration; returns the checkpoint's path.
+
+        Of several processes all must call this.
+        """
+        self.request()
+        return self._save(trainer, self._is_best(trainer.current_training_state.itr_metrics) if best is None else best)
+
+    def _save(self, trainer: Any, best: bool) -> str:
         state = trainer.current_training_state
         history = trainer.training_history
         optimizer = getattr(trainer, "optimizer", None)
         self._saved_itr = int(state.iteration)
+        random_state = _random_states.collect(self._loaders, self._processes)
+        if self._processes.rank > 0:
+            return str(Path(self.checkpoint_folder) / self.get_checkpoint_filename(self._saved_itr))
         return self.save_checkpoint(
             self._saved_itr,
             state.itr_metrics,
-            self._is_best(state.itr_metrics) if best is None else best,
+            best,
             state_dict=trainer.model.state_dict(),
             optimizer_state_dict=None if optimizer is None else optimizer.state_dict(),
             training_history=None if history is None else history.get_state(),
-            **{self.CHECKPOINT_RANDOM_STATE_KEY: self._random_state()},
+            **{self.CHECKPOINT_RANDOM_STATE_KEY: random_state},
             **trainer.callbacks.get_checkpoint_state(trainer),
         )
 
@@ -336,7 +352,7 @@ class CheckpointManager(BaseCallback):
         """Save the last iteration when a callback stopped training early and it is not saved yet."""
         state = trainer.current_training_state
         if state.stop_training_flag and not self.save_best_only and self._saved_itr != state.iteration:
-            self.save_on(trainer)
+            self._save(trainer, self._is_best(state.itr_metrics))
 
     def on_pbar_update(self, trainer: Any, **kwargs: Any) -> dict[str, Any]:
         """The best metric so far."""

@@ -64,11 +64,11 @@ class ConvergenceTimeGetter(MetricThreshold):
             self.save_on(trainer)
 
     def save_on(self, trainer: Any, **kwargs: Any) -> None:
-        """Note time and iteration, and have the checkpoint managers save."""
+        """Note time and iteration, and have the checkpoint managers save at the end of the iteration."""
         self.time_convergence = self._elapsed()
         self.itr_convergence = int(trainer.current_training_state.iteration)
         for manager in trainer.checkpoint_managers:
-            manager.save_on(trainer)
+            manager.request()
 
     def close(self, trainer: Any, **kwargs: Any) -> None:
         """Note the time of training."""

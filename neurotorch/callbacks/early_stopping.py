@@ -71,8 +71,12 @@ class EarlyStopping(BaseCallback):
             self.best_loss, self.counter = value, 0
         else:
             self.counter += 1
-        if self.counter >= self.patience:
+        if self.is_over(trainer):
             trainer.update_state_(stop_training_flag=True)
+
+    def is_over(self, trainer: Any) -> bool:
+        """Whether patience is at its end."""
+        return self.counter >= self.patience
 
     def get_state(self) -> dict[str, Any]:
         """The best value, and the number of iterations since."""
@@ -136,6 +140,10 @@ class EarlyStoppingThreshold(MetricThreshold):
         if self.passed(trainer):
             trainer.update_state_(stop_training_flag=True)
 
+    def is_over(self, trainer: Any) -> bool:
+        """Whether the metric, if there is one, is beyond the threshold."""
+        return self.metric in trainer.current_training_state.itr_metrics and self.passed(trainer)
+
 
 class EarlyStoppingOnTimeLimit(BaseCallback):
     """Ends training when its iterations have taken longer than a limit.
@@ -176,8 +184,12 @@ class EarlyStoppingOnTimeLimit(BaseCallback):
 
     def update_flags(self, trainer: Any, **kwargs: Any) -> None:
         """End training when the time is beyond the limit."""
-        if self.current_seconds_count > self.delta_seconds:
+        if self.is_over(trainer):
             trainer.update_state_(stop_training_flag=True)
+
+    def is_over(self, trainer: Any) -> bool:
+        """Whether the time is over."""
+        return self.current_seconds_count > self.delta_seconds
 
     def get_state(self) -> dict[str, Any]:
         """The time so far."""
@@ -212,8 +224,12 @@ class EarlyStoppingOnNaN(BaseCallback):
 
     def on_iteration_end(self, trainer: Any, **kwargs: Any) -> None:
         """Look at the metric."""
-        if math.isnan(float(trainer.current_training_state.itr_metrics.get(self.metric, 0.0))):
+        if self.is_over(trainer):
             trainer.update_state_(stop_training_flag=True)
+
+    def is_over(self, trainer: Any) -> bool:
+        """Whether the metric is NaN."""
+        return math.isnan(float(trainer.current_training_state.itr_metrics.get(self.metric, 0.0)))
 
     def extra_repr(self) -> str:
         """The metric."""
@@ -275,8 +291,12 @@ class EarlyStoppingOnStagnation(BaseCallback):
         if self.metric not in metrics:
             return
         self._memory = [*self._memory, float(metrics[self.metric])][-self.patience :]
-        if len(self._memory) == self.patience and self.get_value() < self.tol:
+        if self.is_over(trainer):
             trainer.update_state_(stop_training_flag=True)
+
+    def is_over(self, trainer: Any) -> bool:
+        """Whether the last values hardly differ."""
+        return len(self._memory) == self.patience and self.get_value() < self.tol
 
     def get_state(self) -> dict[str, Any]:
         """The last values."""

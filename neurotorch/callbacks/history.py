@@ -31,10 +31,11 @@ class TrainingHistory(BaseCallback):
         See :class:`BaseCallback`; the priority is 0.
     """
 
+    DEFAULT_PRIORITY = BaseCallback.DEFAULT_HIGH_PRIORITY
+
     def __init__(
         self, container: Mapping[str, Sequence[float]] | None = None, default_value: float = math.nan, **kwargs: Any
     ) -> None:
-        kwargs.setdefault("priority", self.DEFAULT_HIGH_PRIORITY)
         super().__init__(**kwargs)
         self._warn_unknown(self.kwargs)
         self.default_value = default_value
@@ -78,14 +79,14 @@ class TrainingHistory(BaseCallback):
         """A row."""
         return {key: values[idx] for key, values in self._container.items()}
 
-    def insert(self, i: int, other: Mapping[str, float]) -> None:
-        """Set values of row i; the table grows as needed."""
+    def insert(self, index: int, other: Mapping[str, float]) -> None:
+        """Set values of row `index`; the table grows as needed."""
         values = {key: _as_number(key, value) for key, value in other.items()}
         for key in values:
             self._container.setdefault(key, [self.default_value] * self._length)
-        self._grow(i + 1)
+        self._grow(index + 1)
         for key, value in values.items():
-            self._container[key][i] = value
+            self._container[key][index] = value
 
     def _grow(self, length: int) -> None:
         self._length = max(self._length, length)

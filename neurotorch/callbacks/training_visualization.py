@@ -23,9 +23,9 @@ class _Drawing(NamedTuple):
 class TrainingHistoryVisualizationCallback(BaseCallback):
     """Shows the training history while training goes on.
 
-    Where matplotlib has a display, in a window, which is closed at the end; otherwise as a picture that is replaced,
-    whole, now and then. Drawing takes at most about a tenth of the time. No other process is started, and the callback
-    has no state in checkpoints.
+    Where matplotlib opens windows, in one, which is closed at the end; otherwise, as without a display or in a
+    notebook, as a picture that is replaced, whole, now and then. Drawing takes at most about a tenth of the time. No
+    other process is started, and the callback has no state in checkpoints.
 
     Parameters
     ----------
@@ -108,16 +108,23 @@ class TrainingHistoryVisualizationCallback(BaseCallback):
 
     def _begin(self, history: Any) -> _Drawing:
         """A figure for all columns, in the window of before where there is one."""
-        from neurotorch.visualisation._figures import has_display, pyplot
-
         if self._drawing is not None:
-            figure, is_window = self._drawing.figure, self._drawing.is_window
+            figure, in_window = self._drawing.figure, self._drawing.is_window
             figure.clear()
-        elif is_window := has_display():
-            figure = pyplot().figure(figsize=self.FIGSIZE, layout="constrained")
-            figure.show(warn=False)
         else:
-            from matplotlib.figure import Figure
+            figure, in_window = self._new_figure()
+        return _Drawing(figure, *draw_history(history, figure, self.FONTSIZE, self.LINEWIDTH), in_window)
 
-            figure = Figure(figsize=self.FIGSIZE, layout="constrained")
-        return _Drawing(figure, *draw_history(history, figure, self.FONTSIZE, self.LINEWIDTH), is_window)
+    def _new_figure(self) -> tuple[Any, bool]:
+        """A window, or a figure that pyplot does not know."""
+        from neurotorch.visualisation._figures import has_display, is_window, pyplot
+
+        if has_display():
+            figure = pyplot().figure(figsize=self.FIGSIZE, layout="constrained")
+            if is_window(figure):
+                figure.show(warn=False)
+                return figure, True
+            pyplot().close(figure)
+        from matplotlib.figure import Figure
+
+        return Figure(figsize=self.FIGSIZE, layout="constrained"), False

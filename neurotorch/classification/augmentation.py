@@ -38,23 +38,3 @@ class Shifts(torch.nn.Module):
         step = (first_step + torch.arange(steps))[:, :, None]
         column = (first_input + torch.arange(inputs))[:, None, :]
         return padded[sample, step, column]
-
-
-class Gain(torch.nn.Module):
-    """Each sample times a factor whose logarithm is normal with mean 0; nothing changes outside of training.
-
-    Parameters
-    ----------
-    spread : float
-        Standard deviation of the logarithm.
-    """
-
-    def __init__(self, spread: float) -> None:
-        super().__init__()
-        self.spread = spread
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The louder or softer sequences ``[B, T, F]``."""
-        if not self.training or self.spread == 0:
-            return x
-        return dense(x) * torch.exp(self.spread * torch.randn(x.shape[0], 1, 1, dtype=x.dtype))

@@ -22,9 +22,9 @@ from neurotorch.classification.training import Interrupted, train
 from neurotorch.datasets import EventDataset, get_dataloaders
 from neurotorch.fitting.files import write_arrays, write_json
 from neurotorch.fitting.report import require_matplotlib
-from neurotorch.fitting.training import Interruption
 from neurotorch.metrics import ClassificationMetrics
 from neurotorch.utils.files import written_whole
+from neurotorch.utils.interruption import Interruption
 
 Say = Callable[[str], None]
 
@@ -190,7 +190,6 @@ def _confusion(y_true: Any, y_pred: Any, n: int) -> Any:
 
 def _title(settings: ClassifySettings, found: dict[str, Any]) -> str:
     law = ", Dale's law" if settings.dale else ""
-    return (
-        f"{settings.task}: {settings.hidden} {settings.model} neurons{law}, {settings.n_steps} steps, "
-        f"{settings.epochs} epochs.   Test accuracy {found['accuracy']:.4f} ({found['test_samples']:,} samples)"
-    )
+    what = f"{settings.hidden} {settings.model} neurons{law}, {settings.n_steps} steps, {settings.epochs} epochs"
+    score = f"Test accuracy {found['accuracy']:.4f} ({found['test_samples']:,} samples)"
+    return f"{settings.task}: {what} by {settings.learning}.   {score}"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from neurotorch.transforms.spikes_encoders import LIFEncoder, SpyLIFEncoder
+
 
 class ConstantCurrent(torch.nn.Module):
     """Every value at every step: ``[B, F]`` becomes ``[B, n_steps, F]``, expanded, not copied.
@@ -51,5 +53,15 @@ class Latency(torch.nn.Module):
         return spikes[:, : self.n_steps].contiguous()
 
 
-# By name; each makes the module for a number of steps.
-ENCODERS: dict[str, Callable[[int], torch.nn.Module]] = {"constant": ConstantCurrent, "latency": Latency}
+def _spiking(encoder: type[LIFEncoder] | type[SpyLIFEncoder]) -> Callable[[int, int], torch.nn.Module]:
+    # Values are constant currents into a neuron each; the encoder's weights stay.
+    return lambda n_steps, n_units: encoder(n_steps, n_units, spikes_layer_kwargs={"freeze_weights": True})
+
+
+# By name; each makes the module for a number of steps and of values.
+ENCODERS: dict[str, Callable[[int, int], torch.nn.Module]] = {
+    "constant": lambda n_steps, n_units: ConstantCurrent(n_steps),
+    "latency": lambda n_steps, n_units: Latency(n_steps),
+    "lif": _spiking(LIFEncoder),
+    "spy-lif": _spiking(SpyLIFEncoder),
+}

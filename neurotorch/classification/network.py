@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 import neurotorch.modules.layers as layers
-from neurotorch.classification.augmentation import Gain, Shifts
+from neurotorch.classification.augmentation import Shifts
 from neurotorch.classification.encoders import ENCODERS
 from neurotorch.classification.settings import MODELS, ClassifySettings
 from neurotorch.modules.layers import SpyLILayer
@@ -57,8 +57,8 @@ def build_classifier(settings: ClassifySettings, n_inputs: int, n_classes: int) 
     first: torch.nn.Module = Flat(recipe.input_scale) if recipe.images else Compressed(recipe.input_scale)
     prepared = [first]
     if recipe.images:
-        prepared.append(ENCODERS[settings.encoder](settings.n_steps))
-    prepared += [Gain(recipe.gain), Shifts(*recipe.shifts)]
+        prepared.append(ENCODERS[settings.encoder](settings.n_steps, n_inputs))
+    prepared.append(Shifts(*recipe.shifts))
     tau = {"tau_mem" if layer.startswith("Spy") else "tau_m": 10 * DT * recipe.slow}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurotorch.classification.examples import Example
-from neurotorch.fitting.report import DATA, MODEL, QUIET
+from neurotorch.visualisation._figures import DATA, MODEL, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,9 +80,12 @@ def _draw_accuracy(axes: Axes, picture: ClassificationPicture) -> None:
         axes.plot(epoch, 100 * validation, color=DATA, linewidth=1.6, marker=mark, label="validation")
     test = 100 * np.trace(picture.confusion) / picture.confusion.sum()
     axes.axhline(test, color="black", linewidth=1.2, linestyle="--", label=f"test, at the end: {test:.2f} %")
-    axes.axhline(100 / len(picture.classes), color=QUIET, linewidth=1.0, linestyle=":", label="chance")
+    chance, lowest = 100 / len(picture.classes), 100 * min(float(train.min()), float(np.nanmin([1.0, *validation])))
+    if lowest < 50:
+        axes.axhline(chance, color=QUIET, linewidth=1.0, linestyle=":", label=f"chance: {chance:.0f} %")
     axes.set_ylabel("accuracy, %")
-    axes.set_ylim(0, 101)
+    # What happens near the top is worth more room than the way from chance to there.
+    axes.set_ylim(0 if lowest < 50 else 5 * np.floor(lowest / 5 - 0.5), 100.5)
     _curve_look(axes, "Accuracy")
 
 
@@ -138,14 +141,22 @@ def _draw_given(axes: Axes, example: Example, classes: tuple[str, ...]) -> None:
 def _draw_hidden(axes: Axes, example: Example) -> None:
     """Raster of the neurons that spike most, sorted by their first spike."""
     spikes = example.hidden
-    chosen = np.sort(np.argsort(-spikes.sum(axis=0), kind="stable")[:MOST_NEURONS])
-    first = np.where(spikes[:, chosen].any(axis=0), spikes[:, chosen].argmax(axis=0), len(spikes))
-    shown = spikes[:, chosen[np.argsort(first, kind="stable")]]
+    active = np.flatnonzero(spikes.any(axis=0))
+    chosen = np.sort(active[np.argsort(-spikes[:, active].sum(axis=0), kind="stable")[:MOST_NEURONS]])
+    shown = spikes[:, chosen[np.argsort(spikes[:, chosen].argmax(axis=0), kind="stable")]]
     step, neuron = np.nonzero(shown)
-    axes.scatter(step, neuron, s=max(1.0, 60.0 / len(spikes)), color="black", marker="|", linewidths=1.0)
+    axes.scatter(step, neuron, s=min(14.0, 600.0 / max(1, len(chosen))), color="black", marker="|", linewidths=1.1)
     axes.set_xlim(-0.5, len(spikes) - 0.5)
-    axes.set_ylim(-1, shown.shape[1])
-    axes.set_title(f"{100 * spikes.mean():.1f} % of neurons a step", loc="left", fontsize=9, color=QUIET)
+    axes.set_ylim(-1, max(1, len(chosen)))
+    text = f"{len(active)} of {spikes.shape[1]} neurons spike, {spikes.sum() / max(1, len(active)):.1f} times"
+    axes.set_title(text, loc="left", fontsize=9, color=QUIET)
+    _whole_steps(axes)
+
+
+def _whole_steps(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -157,5 +168,5 @@ def _draw_outputs(axes: Axes, example: Example, classes: tuple[str, ...]) -> Non
     if example.true != example.predicted:
         axes.plot(example.outputs[:, example.predicted], color=WRONG, linewidth=2.0, label=classes[example.predicted])
     axes.set_xlabel("step")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    _whole_steps(axes)
+    axes.legend(frameon=False, fontsize=9, loc="best")

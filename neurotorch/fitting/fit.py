@@ -19,9 +19,10 @@ from neurotorch.fitting.network import build_network, free_run
 from neurotorch.fitting.report import FitPicture, draw_report, require_matplotlib
 from neurotorch.fitting.results import balance_metrics, effective_weights, pvar_metrics
 from neurotorch.fitting.settings import FitSettings
-from neurotorch.fitting.training import FreeRunScore, Interruption, train
+from neurotorch.fitting.training import FreeRunScore, train
 from neurotorch.metrics import pvar_per_neuron
 from neurotorch.utils.files import written_whole
+from neurotorch.utils.interruption import Interruption
 
 Array = npt.NDArray[Any]
 Say = Callable[[str], None]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,34 +21,10 @@ from neurotorch.fitting.network import free_run, set_length
 from neurotorch.fitting.settings import FitSettings
 from neurotorch.modules.sequential_rnn import SequentialRNN
 from neurotorch.trainers import Trainer
+from neurotorch.utils.interruption import Interruption
 
 EVALUATE_EVERY = 25
 SAVE_EVERY_SECONDS = 20.0
-
-
-class Interruption:
-    """Turns the first ctrl-C or termination signal into a request to stop after the current gradient step.
-
-    A second one acts as if this were not there. Use as a context manager, in the main thread.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._request)
-        return self
-
-    def _request(self, number: int, frame: Any) -> None:
-        self.requested = True
-        signal.signal(number, self._before[number])
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 class FreeRunScore(BaseCallback):

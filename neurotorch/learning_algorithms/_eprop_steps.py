@@ -12,6 +12,7 @@ from torch.nn import Parameter
 
 from neurotorch.learning_algorithms._eprop_errors import Errors
 from neurotorch.learning_algorithms._rule import ModelRule
+from neurotorch.learning_algorithms._windows import windows
 from neurotorch.modules._engine import Network, Result, Schedule, State, call_layer, run_steps
 from neurotorch.modules.layers.classical import LinearJtoI
 
@@ -46,7 +47,7 @@ def local_gradients(output: Tensor, params: Sequence[Tensor]) -> list[Tensor]:
 
 
 class StepRun:
-    """One training batch; layers are called once per time step with detached states.
+    """One training batch; layers are called once per time step, with states that are detached after each window.
 
     Raises
     ------
@@ -75,29 +76,37 @@ class StepRun:
     def run(self, x: list[Tensor], states: list[State]) -> Result:
         """Run, learn, and return outputs and hidden states."""
         network, schedule = self.network, self.schedule
+        ends = dict(windows(schedule.total, self.rule.backward_time_steps, self.every))  # whether a step follows
 
         def call(k: int, x_t: Tensor, state: Any, extra: dict[str, Any]) -> tuple[Tensor, Any]:
             with torch.enable_grad():
                 out, state = call_layer(network.layers[k], network.stateful[k], x_t, state, extra)
-            self._learn(k, out, extra["t"])
-            return out.detach(), _detached(state)
+            t = extra["t"]
+            self.rule._layers_buffer.setdefault(self.names[k], []).append(out)
+            if t + 1 in ends:
+                self._learn(k, t)
+                state = _detached(state)
+            return out.detach(), state
 
         def update(t: int) -> None:
-            if t >= self.errors.first and ((t + 1) % self.every == 0 or t + 1 == schedule.total):
+            if ends.get(t + 1, False) and t >= self.errors.first:
                 self.rule._make_optim_step()
 
         return run_steps(network, x, states, schedule, call=call, after=update)
 
-    def _learn(self, k: int, out: Tensor, t: int) -> None:
-        """Hand an output, which still has its graph, to the rule."""
-        name = self.names[k]
-        self.rule._layers_buffer[name] = [out]
+    def _learn(self, k: int, t: int) -> None:
+        """Hand the outputs of a window that ends with step t, which still have their graph, to the rule."""
+        name, buffer = self.names[k], self.rule._layers_buffer
         output = k - len(self.network.inputs) - len(self.network.hidden)
         if output < 0:
-            self.rule._hidden_backward_at_t(t, 1, name)
-        elif t >= self.schedule.total - self.errors.targets[output].shape[1]:
-            self.rule._backward_at_t(t, 1, name)
-        self.rule._layers_buffer[name] = []
+            self.rule._hidden_backward_at_t(t, len(buffer[name]), name)
+        else:
+            first = self.schedule.total - self.errors.targets[output].shape[1]
+            scored = min(len(buffer[name]), t + 1 - first)
+            if scored > 0:
+                buffer[name] = buffer[name][-scored:]
+                self.rule._backward_at_t(t, scored, name)
+        buffer[name] = []
 
 
 def _detached(state: Any) -> Any:
@@ -148,7 +157,7 @@ class EpropSteps(ModelRule):
         raise NotImplementedError
 
     def _get_pred_batch_from_buffer(self, layer_name: str) -> Tensor:
-        """What a layer gave at this step, ``[B, 1, N]``, with its graph."""
+        """What a layer gave in this window, ``[B, steps, N]``, with its graph."""
         with torch.enable_grad():
             return torch.stack(self._layers_buffer[layer_name], dim=1)
 
@@ -158,7 +167,7 @@ class EpropSteps(ModelRule):
         return self._errors.slice_of(layer_name, t_first, t_last)
 
     def _hidden_backward_at_t(self, t: int, backward_t: int, layer_name: str) -> None:
-        """Move the traces of a hidden layer on, from its output at step t. `backward_t` is 1."""
+        """Move the traces of a hidden layer on, from its `backward_t` outputs up to step t."""
         own = {id(p) for p in self._layers[layer_name].parameters()}
         places = [k for k, p in enumerate(self.params) if id(p) in own]
         out = self._get_pred_batch_from_buffer(layer_name)
@@ -168,7 +177,7 @@ class EpropSteps(ModelRule):
         clip_norm(self.eligibility_traces, self.eligibility_traces_norm_clip_value)
 
     def _backward_at_t(self, t: int, backward_t: int, layer_name: str) -> None:
-        """Learn from an output layer at step t: move its traces on, find the errors, and add to the gradients."""
+        """Learn from the `backward_t` outputs up to step t: move traces on, find errors, and add to the gradients."""
         pred = self._get_pred_batch_from_buffer(layer_name)
         y = self._get_y_batch_slice_from_trainer(t + 1 - backward_t, t + 1, layer_name).to(pred.dtype)
         own = {id(p) for p in self._layers[layer_name].parameters()}
@@ -188,7 +197,7 @@ class EpropSteps(ModelRule):
         return {self.DEFAULT_Y_KEY if single else name: pred[name] - y[name].to(pred[name].device) for name in pred}
 
     def compute_learning_signals(self, errors: dict[str, Tensor]) -> list[Tensor]:
-        """Mean errors through the feedback: one ``[1, last dimension]`` per entry of ``params``."""
+        """Mean errors of samples and steps through the feedback: a ``[1, last dimension]`` per entry of ``params``."""
         assert self.feedback_weights is not None
         positions = {id(p): k for k, p in enumerate(self._hidden_parameters)}
         signals = [p.new_zeros(1, p.shape[-1] if p.dim() else 1) for p in self.params]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -11,13 +12,17 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from neurotorch.learning_algorithms._criterion import Criterion, criterion_loss, number_of_samples
+from neurotorch.learning_algorithms._features import ACCUMULATION
+from neurotorch.learning_algorithms._non_finite import (
+    NonFiniteError,
+    first_wrong_layer,
+    wrong_parameters,
+    wrong_prediction,
+)
 from neurotorch.learning_algorithms.learning_algorithm import LearningAlgorithm, merged_parameters, modules_of
 
-Criterion = Callable[[Any, Any], Tensor]
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or a gradient is NaN or infinite; the weights are as they were before the batch."""
+__all__ = ["BPTT", "Criterion", "NonFiniteError"]
 
 
 class BPTT(LearningAlgorithm):
@@ -45,6 +50,9 @@ class BPTT(LearningAlgorithm):
         Climb instead of descend.
     grad_norm_clip_value : float
         Largest joint norm of the gradients; infinite for no clipping.
+    accumulate_grad_batches : int
+        Step the optimiser after so many batches, and at the end of an epoch, with the gradient of their mean loss, each
+        batch counting by its number of samples: as one batch of all of them would.
     regularize_layers : bool
         Add the regularisation losses of layers with ``regularize=True`` to the loss.
     lr_scheduler : torch.optim.lr_scheduler.LRScheduler or callable, optional
@@ -58,13 +66,15 @@ class BPTT(LearningAlgorithm):
     Raises
     ------
     ValueError
-        The clip value is not positive, or the schedule is one of another optimiser.
+        A number is not positive, or the schedule is one of another optimiser.
     NonFiniteError
         While training: the loss or a gradient is not finite.
     """
 
     CHECKPOINT_OPTIMIZER_STATE_DICT_KEY = "optimizer_state_dict"
     LR_SCHEDULER_STATE_DICT_KEY = "lr_scheduler_state_dict"
+    GRAD_SCALER_STATE_DICT_KEY = "grad_scaler_state_dict"
+    UNSUPPORTED = frozenset()
     OPTIMIZER_PARAMS_GROUP_IDX = 0
     DEFAULT_OPTIMIZER_CLS: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
 
@@ -81,6 +91,7 @@ class BPTT(LearningAlgorithm):
         default_optim_kwargs: dict[str, Any] | None = None,
         maximize: bool = False,
         grad_norm_clip_value: float = math.inf,
+        accumulate_grad_batches: int = 1,
         regularize_layers: bool = False,
         lr_scheduler: LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler] | None = None,
         **kwargs: Any,
@@ -89,6 +100,12 @@ class BPTT(LearningAlgorithm):
         self._warn_unknown(self.kwargs)
         if not grad_norm_clip_value > 0:
             raise ValueError(f"grad_norm_clip_value: expected a positive number, got {grad_norm_clip_value}")
+        if accumulate_grad_batches < 1:
+            raise ValueError(f"accumulate_grad_batches: expected 1 or more, got {accumulate_grad_batches}")
+        if accumulate_grad_batches > 1 and ACCUMULATION in self.UNSUPPORTED:
+            raise ValueError(f"accumulate_grad_batches: {type(self).__name__} steps its optimiser in every batch")
+        self.accumulate_grad_batches = int(accumulate_grad_batches)
+        self._batches = self._samples = 0
         self.layers = modules_of(layers)
         self.params = merged_parameters(self.params, self.layers)
         if isinstance(lr_scheduler, LRScheduler):
@@ -137,12 +154,14 @@ class BPTT(LearningAlgorithm):
         return self.default_optimizer_cls(self.initialize_param_groups(), **self.default_optim_kwargs)
 
     def get_checkpoint_state(self, trainer: Any, **kwargs: Any) -> dict[str, Any] | None:
-        """State of the optimiser, and of its schedule where there is one."""
+        """State of the optimiser, of its schedule and of the scale of gradients, where there are such."""
         if not self.save_state or self.optimizer is None:
             return None
         state = {self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY: self.optimizer.state_dict()}
         if self.lr_scheduler is not None:
             state[self.LR_SCHEDULER_STATE_DICT_KEY] = self.lr_scheduler.state_dict()
+        if (scaler := getattr(trainer, "grad_scaler", None)) is not None:
+            state[self.GRAD_SCALER_STATE_DICT_KEY] = scaler.state_dict()
         return state
 
     def load_checkpoint_state(self, trainer: Any, checkpoint: dict[str, Any], **kwargs: Any) -> None:
@@ -152,6 +171,9 @@ class BPTT(LearningAlgorithm):
             self.optimizer.load_state_dict(state[self.CHECKPOINT_OPTIMIZER_STATE_DICT_KEY])
             if self.lr_scheduler is not None and self.LR_SCHEDULER_STATE_DICT_KEY in state:
                 self.lr_scheduler.load_state_dict(state[self.LR_SCHEDULER_STATE_DICT_KEY])
+            scaler, scale = getattr(trainer, "grad_scaler", None), state.get(self.GRAD_SCALER_STATE_DICT_KEY)
+            if scaler is not None and scale:
+                scaler.load_state_dict(scale)
 
     def apply_criterion(self, pred_batch: Any, y_batch: Any, criterion: Any = None) -> Tensor:
         """Loss of predictions: the criterion's, or the sum over the outputs of a dict of criteria.
@@ -165,51 +187,71 @@ class BPTT(LearningAlgorithm):
         ValueError
             There is no criterion, and several predictions have one target.
         """
-        if isinstance(pred_batch, (tuple, list)):
-            pred_batch = pred_batch[0]
-        criterion = self.criterion if criterion is None else criterion
-        if criterion is None:
-            mse = torch.nn.functional.mse_loss
-            if isinstance(pred_batch, Mapping) and len(pred_batch) > 1 and not isinstance(y_batch, Mapping):
-                raise ValueError(f"y_batch: expected a dict with a target for {', '.join(pred_batch)}, got one target")
-            criterion = dict.fromkeys(y_batch, mse) if isinstance(y_batch, Mapping) else mse
-        if isinstance(criterion, Mapping):
-            pred = dict.fromkeys(criterion, pred_batch) if isinstance(pred_batch, Tensor) else pred_batch
-            y = dict.fromkeys(criterion, y_batch) if isinstance(y_batch, Tensor) else y_batch
-            assert isinstance(pred, Mapping), f"pred_batch: expected a tensor or a dict, got {type(pred).__name__}"
-            assert isinstance(y, Mapping), f"y_batch: expected a tensor or a dict, got {type(y).__name__}"
-            for argument, named in (("pred_batch", pred), ("y_batch", y)):
-                missing = [name for name in criterion if name not in named]
-                assert not missing, f"{argument}: expected {', '.join(criterion)}, got none for {', '.join(missing)}"
-            losses = [c(pred[name], y[name].to(pred[name].device)) for name, c in criterion.items()]
-            return torch.stack(losses).sum()
-        if isinstance(pred_batch, Mapping) and len(pred_batch) == 1:
-            pred_batch = next(iter(pred_batch.values()))
-        if isinstance(y_batch, Mapping) and len(y_batch) == 1:
-            y_batch = next(iter(y_batch.values()))
-        if isinstance(y_batch, Tensor) and isinstance(pred_batch, Tensor):
-            y_batch = y_batch.to(pred_batch.device)
-        loss: Tensor = criterion(pred_batch, y_batch)
-        return loss
+        return criterion_loss(self.criterion if criterion is None else criterion, pred_batch, y_batch)
 
     def on_optimization_begin(self, trainer: Any, **kwargs: Any) -> None:
-        """Compute the loss and its gradients, and take a step."""
+        """Compute the loss and its gradients, and take a step when it is due."""
         self.trainer = trainer
         trainer.update_state_(batch_loss=self._make_optim_step(kwargs["pred"], kwargs["y"]))
 
     def _make_optim_step(self, pred_batch: Any, y_batch: Any, retain_graph: bool = False) -> Tensor:
-        """Take a step with the gradients of the loss, and return the loss of the predictions alone."""
+        """Take a step with the gradients of the loss, if one is due, and return the loss of the predictions alone."""
         assert self.optimizer is not None, "start was not called"
-        model = self.trainer.model
-        self.optimizer.zero_grad()
-        loss = self.apply_criterion(pred_batch, y_batch)
-        layers, regularization = self._layers_regularization(model), self.regularization_loss(self.trainer)
+        trainer = self.trainer
+        if self._batches == 0:
+            self.optimizer.zero_grad()
+        loss = self._loss(trainer, pred_batch, y_batch)
+        layers, regularization = self._layers_regularization(trainer.model), self.regularization_loss(trainer)
         total = self._sum_of_losses(loss, layers, regularization)
-        self._check_loss(total, model, pred_batch)
-        total.backward(retain_graph=retain_graph)  # type: ignore[no-untyped-call]
-        self._check_gradients(model)
-        self.optimizer.step()
+        self._check_loss(total, trainer.model, pred_batch)
+        if self.accumulate_grad_batches > 1:
+            samples = number_of_samples(y_batch)
+            self._samples += samples
+            total = total * samples
+        scaler = getattr(trainer, "grad_scaler", None)
+        total = total if scaler is None else scaler.scale(total)
+        total.backward(retain_graph=retain_graph)
+        self._batches += 1
+        if self._batches >= self.accumulate_grad_batches:
+            self._take_step(trainer)
         return loss.detach()
+
+    def _loss(self, trainer: Any, pred: Any, y: Any) -> Tensor:
+        """The criterion's, in mixed precision where the trainer says so."""
+        with trainer.autocast() if hasattr(trainer, "autocast") else contextlib.nullcontext():
+            return self.apply_criterion(pred, y)
+
+    def _take_step(self, trainer: Any) -> None:
+        """Step the optimiser with the gradients so far."""
+        assert self.optimizer is not None
+        if self.accumulate_grad_batches > 1:
+            for p in self.params:
+                if p.grad is not None:
+                    p.grad /= self._samples
+        self._average_gradients(trainer)
+        scaler = getattr(trainer, "grad_scaler", None)
+        if scaler is not None:
+            scaler.unscale_(self.optimizer)
+        self._check_gradients(trainer.model)
+        if scaler is None:
+            self.optimizer.step()
+        else:
+            scaler.step(self.optimizer)
+            scaler.update()
+        self._batches = self._samples = 0
+
+    def _average_gradients(self, trainer: Any) -> None:
+        """Replace the gradients by their means over the processes of the trainer."""
+        processes = getattr(trainer, "processes", None)
+        if processes is None or processes.size == 1:
+            return
+        trained = [p for p in self.params if p.requires_grad]
+        used = torch.tensor([float(p.grad is not None) for p in trained], device=trained[0].device)
+        processes.average_([used])
+        for p, share in zip(trained, used.tolist(), strict=True):
+            if share > 0 and p.grad is None:
+                p.grad = torch.zeros_like(p)
+        processes.average_([p.grad for p in trained if p.grad is not None])
 
     def _layers_regularization(self, model: torch.nn.Module) -> Tensor | None:
         """Sum of what the layers accumulated, which they then forget; None where they do not count."""
@@ -228,8 +270,11 @@ class BPTT(LearningAlgorithm):
     def _check_loss(self, loss: Tensor, model: torch.nn.Module, pred: Any, first_step: int = 0) -> None:
         """Raise when the loss of predictions from a step on is not finite."""
         if not math.isfinite(loss.item()):
-            where = self._non_finite(model, "value") + self._non_finite_prediction(pred, first_step)
+            where = wrong_parameters(model, "value") + wrong_prediction(pred, first_step) + self._wrong_layer()
             raise NonFiniteError(f"the loss is {loss.item()}; {where}")
+
+    def _wrong_layer(self) -> str:
+        return "" if self.trainer is None else first_wrong_layer(self.trainer)
 
     def _check_gradients(self, model: torch.nn.Module) -> None:
         """Clip the gradients, and raise when they are not finite."""
@@ -238,47 +283,35 @@ class BPTT(LearningAlgorithm):
         norm = torch.nn.utils.get_total_norm(grads)
         if not math.isfinite(norm.item()):
             if not all(bool(torch.isfinite(grad).all()) for grad in grads):
-                where = self._non_finite(model, "gradient")
+                if getattr(self.trainer, "grad_scaler", None) is not None:
+                    return  # the scale was too large; the scaler leaves the step out and lowers it
+                where = wrong_parameters(model, "gradient") + self._wrong_layer()
                 raise NonFiniteError(f"the norm of the gradients is {norm.item()}; {where}")
             # Finite gradients whose squares overflow, as long closed loops give.
             norm = torch.nn.utils.get_total_norm([grad.double() for grad in grads])
         if self.grad_norm_clip_value < math.inf:
             torch.nn.utils.clip_grads_with_norm_(params, self.grad_norm_clip_value, norm)
 
-    @staticmethod
-    def _non_finite(model: torch.nn.Module, what: str) -> str:
-        """Which parameters have a value or gradient that is not finite."""
-        found = [
-            name
-            for name, p in model.named_parameters()
-            if (tensor := p if what == "value" else p.grad) is not None and not bool(torch.isfinite(tensor).all())
-        ]
-        plural = "parameters" if what == "value" else "gradients"
-        return f"not finite are the {plural} {', '.join(found)}" if found else f"all {plural} are finite"
-
-    @staticmethod
-    def _non_finite_prediction(pred: Any, first_step: int = 0) -> str:
-        """From which time step on which prediction is not finite; nothing where all are."""
-        pred = pred[0] if isinstance(pred, (tuple, list)) else pred
-        for name, value in pred.items() if isinstance(pred, Mapping) else (("", pred),):
-            wrong = ~torch.isfinite(value)
-            if bool(wrong.any()):
-                what = f"; the prediction{f' {name!r}' if name else ''} is not finite"
-                if wrong.dim() < 3:
-                    return what
-                step = first_step + int(wrong.transpose(0, 1).flatten(1).any(dim=1).nonzero()[0])
-                return f"{what} from time step {step} on"
-        return ""
-
     def on_optimization_end(self, trainer: Any, **kwargs: Any) -> None:
-        """Forget the gradients."""
-        if self.optimizer is not None:
+        """Forget the gradients, unless more batches add to them."""
+        if self.optimizer is not None and self._batches == 0:
             self.optimizer.zero_grad()
+
+    def on_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
+        """Take the step of batches that are fewer than `accumulate_grad_batches`."""
+        if self._batches > 0 and trainer.current_training_state.batch_is_train:
+            self._take_step(trainer)
+            self.on_optimization_end(trainer)
+
+    def close(self, trainer: Any, **kwargs: Any) -> None:
+        """Forget gradients that an error has left."""
+        if self._batches > 0:
+            self._batches = self._samples = 0
+            self.on_optimization_end(trainer)
 
     def on_validation_batch_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Compute the loss."""
-        loss = self.apply_criterion(kwargs["pred"], kwargs["y"])
-        trainer.update_state_(batch_loss=loss.detach())
+        trainer.update_state_(batch_loss=self._loss(trainer, kwargs["pred"], kwargs["y"]).detach())
 
     def on_iteration_end(self, trainer: Any, **kwargs: Any) -> None:
         """Step the schedule."""

@@ -26,6 +26,8 @@ from neurotorch.learning_algorithms._eprop_network import LearnedNetwork, add_gr
 from neurotorch.learning_algorithms._eprop_offline import run_offline
 from neurotorch.learning_algorithms._eprop_online import run_online
 from neurotorch.learning_algorithms._eprop_steps import EpropSteps, StepRun
+from neurotorch.learning_algorithms._features import ACCUMULATION, AMP, PROCESSES, SCALING
+from neurotorch.learning_algorithms._windows import whole_steps
 from neurotorch.learning_algorithms.learning_algorithm import merged_parameters, modules_of
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules.base import SizedModule
@@ -112,7 +114,9 @@ class Eprop(EpropSteps):
     optim_time_steps : int, optional
         The same as `update` with a number.
     backward_time_steps : int
-        1.
+        Steps of a window, by default 1. Above 1, traces move on once per window, by the gradient of the sum of its
+        outputs through the true dynamics of the layer, with the mean error of the window as learning signal; the batch
+        then runs step by step.
     eval_criterion
         Kept, not used.
     **kwargs
@@ -131,17 +135,18 @@ class Eprop(EpropSteps):
     ValueError
         An argument is not among its choices or out of range.
     NotImplementedError
-        `backward_time_steps` is above 1, or, while training, the variant is none that runs step by step.
+        `backward_time_steps` is above the steps of an update; or, while training, the variant is none that runs step by
+        step where it has to.
 
     Notes
     -----
     The rule runs the model itself during training batches (``model.online_rule``); weights change while the sequence
     goes on unless ``update="sequence"``. Parameters that require no gradient are never touched.
 
-    Layers that the fused operators do not have, and subclasses with their own ``compute_errors``,
-    ``compute_learning_signals``, ``update_grads``, ``_hidden_backward_at_t``, ``_backward_at_t``, ``_make_optim_step``
-    or ``eligibility_traces_zeros_``, run step by step in Python: with instantaneous eligibility, random feedback, and
-    the mean error of a batch.
+    Layers that the fused operators do not have, windows of several steps, and subclasses with their own
+    ``compute_errors``, ``compute_learning_signals``, ``update_grads``, ``_hidden_backward_at_t``, ``_backward_at_t``,
+    ``_make_optim_step`` or ``eligibility_traces_zeros_``, run step by step in Python: with instantaneous eligibility,
+    random feedback, and the mean error of a batch.
     """
 
     CHECKPOINT_FEEDBACK_WEIGHTS_KEY = "feedback_weights"
@@ -152,6 +157,7 @@ class Eprop(EpropSteps):
     DEFAULT_FEEDBACKS_STR_NORM_CLIP_VALUE: ClassVar[dict[str, float]] = {
         name: 1.0 if name in CLIPPED else math.inf for name in STRATEGIES
     }
+    UNSUPPORTED = frozenset({ACCUMULATION, AMP, PROCESSES, SCALING})
 
     def __init__(
         self,
@@ -213,9 +219,16 @@ class Eprop(EpropSteps):
         self.eligibility = _choice("eligibility", eligibility, ("instantaneous", "published"))
         self.feedback = _choice("feedback", feedback, ("random", "symmetric", "adaptive"))
         self.batch_reduction = _choice("batch_reduction", batch_reduction, ("per_sample", "mean_error"))
+        self.backward_time_steps = whole_steps("backward_time_steps", backward_time_steps) or 1
+        if update is None and optim_time_steps is None:
+            update = self.backward_time_steps
         self.update = _update(update, optim_time_steps)
-        if backward_time_steps not in (None, 1):
-            raise NotImplementedError(f"backward_time_steps: expected 1, got {backward_time_steps}")
+        if self.update != "sequence" and self.backward_time_steps > int(self.update):
+            raise NotImplementedError(
+                f"backward_time_steps: expected at most the {self.update} steps of an update, "
+                f"got {self.backward_time_steps}"
+            )
+        self.optim_time_steps = None if isinstance(self.update, str) else self.update
         self.rate_target, self.rate_coeff = rate_target, rate_coeff
         if rate_coeff != 0.0 and (rate_target is None or self.update != "sequence"):
             raise ValueError('rate_coeff: expected a rate_target and update="sequence" with it')
@@ -312,6 +325,15 @@ class Eprop(EpropSteps):
         ]
         return self.param_groups
 
+    def _get_feedback_gen_func(self) -> Callable[..., Tensor]:
+        """The function of the strategy."""
+        functions, name = self.FEEDBACKS_GEN_FUNCS, self.feedbacks_gen_strategy.lower()
+        if name not in functions:
+            raise NotImplementedError(
+                f"feedbacks_gen_strategy: expected one of {', '.join(functions)}, got {self.feedbacks_gen_strategy!r}"
+            )
+        return functions[name]
+
     def make_feedback_weights(self, *args: Any, **kwargs: Any) -> Tensor:
         """One feedback matrix, clipped to its largest norm; the arguments are those of ``FEEDBACKS_GEN_FUNCS``.
 
@@ -320,12 +342,7 @@ class Eprop(EpropSteps):
         NotImplementedError
             There is no such strategy.
         """
-        functions, name = self.FEEDBACKS_GEN_FUNCS, self.feedbacks_gen_strategy.lower()
-        if name not in functions:
-            raise NotImplementedError(
-                f"feedbacks_gen_strategy: expected one of {', '.join(functions)}, got {self.feedbacks_gen_strategy!r}"
-            )
-        matrix = functions[name](*args, **kwargs)
+        matrix: Tensor = self._get_feedback_gen_func()(*args, **kwargs)
         clip_tensors_norm_([matrix], self.feedback_weights_norm_clip_value)
         return matrix
 
@@ -447,6 +464,8 @@ class Eprop(EpropSteps):
         own = self._own_hooks()
         if own:
             return f"{type(self).__name__} defines its own {', '.join(own)}"
+        if self.backward_time_steps > 1:
+            return f"its windows have {self.backward_time_steps} steps"
         return unfused_reason(network, any_activation)
 
     def _run_steps(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.callbacks.base_callback import BaseCallback
+from neurotorch.learning_algorithms._features import PROCESSES, SCALING
 
 
 def modules_of(given: torch.nn.Module | Iterable[torch.nn.Module] | None) -> list[torch.nn.Module]:
@@ -37,8 +38,14 @@ class LearningAlgorithm(BaseCallback):
         What it updates.
     **kwargs
         See :class:`~neurotorch.callbacks.BaseCallback`; the priority is 50.
+
+    Notes
+    -----
+    ``UNSUPPORTED`` names what of the trainer the class cannot use. A subclass that averages its gradients over
+    ``trainer.processes``, or scales its loss with ``trainer.grad_scaler``, says so by another value.
     """
 
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({PROCESSES, SCALING})
     DEFAULT_PRIORITY = BaseCallback.DEFAULT_MEDIUM_PRIORITY
 
     def __init__(self, *, params: Iterable[Parameter] | None = None, **kwargs: Any) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.functional.rls import RlsRule, rls_update_
+from neurotorch.learning_algorithms._features import ACCUMULATION, AMP, PROCESSES, SCALING
 from neurotorch.learning_algorithms._rls_native import REGRESSORS, native_reason, run_native
 from neurotorch.learning_algorithms._windows import Targets
 from neurotorch.learning_algorithms.bptt import BPTT, NonFiniteError
@@ -123,6 +124,7 @@ class RLS(TBPTT):
     """
 
     CHECKPOINT_P_STATES_DICT_KEY = "P_list"
+    UNSUPPORTED = frozenset({ACCUMULATION, AMP, PROCESSES, SCALING})
     CHECKPOINT_LAST_OUTPUTS_KEY = "last_outputs"
 
     def __init__(

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from neurotorch.learning_algorithms._rule import ModelRule
+from neurotorch.learning_algorithms._features import ACCUMULATION, SCALING
 from neurotorch.learning_algorithms._windows import Targets, WindowSteps, repeated, time_steps, whole_steps, windows
+from neurotorch.learning_algorithms._wrapping import WrappedForwards
 from neurotorch.learning_algorithms.learning_algorithm import modules_of
 from neurotorch.modules._engine import Network, Result, Schedule, State
 from neurotorch.modules._pieces import PiecewiseRun
 
 
-class TBPTT(ModelRule):
+class TBPTT(WrappedForwards):
     """Truncated backpropagation through time: gradients through windows of a few steps, and steps meanwhile.
 
     Williams & Peng 1990 (doi:10.1162/neco.1990.2.4.490). The model runs window by window. After each window the loss
@@ -53,9 +54,10 @@ class TBPTT(ModelRule):
         Cut the states of input and hidden layers after so many steps already; those of output layers and what is fed
         back still count over the window. 1 is what NeuroTorch does, whatever the window. By default they are not cut.
     nan, posinf, neginf, use_hooks
-        Without effect here: the first three are for subclasses, and layers are not patched in either way.
+        Without effect here: the first three are for subclasses, and layers are not wrapped in either way. A subclass
+        that overrides ``decorate_forwards`` may wrap them with ``_decorate_hidden_forward`` and ``_decorate_forward``.
     **kwargs
-        See :class:`BPTT`. `grad_norm_clip_value` clips after every window.
+        See :class:`BPTT`. `grad_norm_clip_value` clips after every window; batches cannot be accumulated.
 
     Raises
     ------
@@ -69,6 +71,8 @@ class TBPTT(ModelRule):
     NonFiniteError
         While training: the loss or a gradient is not finite. The weights are those before the window.
     """
+
+    UNSUPPORTED = frozenset({ACCUMULATION, SCALING})
 
     def __init__(
         self,
@@ -112,7 +116,6 @@ class TBPTT(ModelRule):
         self.nan, self.posinf, self.neginf = nan, posinf, neginf
         self.use_hooks = use_hooks
         self._names: list[str] = []
-        self._layers_buffer: dict[str, Tensor] = {}
         self._grads: dict[int, Tensor] = {}
         self._targets: Targets | None = None
         self._layer_loss: Tensor | None = None
@@ -127,7 +130,17 @@ class TBPTT(ModelRule):
             raise ValueError(f"model: {type(self).__name__} needs a SequentialRNN, got {type(model).__name__}")
         self.initialize_output_layers(trainer)
         self.initialize_layers(trainer)
-        outputs = {id(layer): name for name, layer in model.output_layers.items()}
+
+    def initialize_output_layers(self, trainer: Any) -> None:
+        """Set ``output_layers`` to those of the model, unless some were given.
+
+        Raises
+        ------
+        ValueError
+            There are none, or a given one is not the model's.
+        """
+        super().initialize_output_layers(trainer)
+        outputs = {id(layer): name for name, layer in trainer.model.output_layers.items()}
         for layer in self.output_layers or ():
             if id(layer) not in outputs:
                 found = getattr(layer, "name", type(layer).__name__)
@@ -145,7 +158,9 @@ class TBPTT(ModelRule):
         self._maybe_update_time_steps()
         self.optimizer.zero_grad()
         self._grads_zeros_()
-        self._targets = None
+        self._targets = self._layer_loss = None
+        self._layers_buffer.clear()
+        self._optim_counter = 0
         self.decorate_forwards()
 
     def _get_data_time_steps_from_y_batch(self, y_batch: Any, x_batch: Any) -> int:
@@ -206,7 +221,8 @@ class TBPTT(ModelRule):
     def _buffer_outputs(self, outs: list[Tensor], n_scored: int) -> None:
         model = self.trainer.model
         last = {name: out[:, -n_scored:] for name, out in zip(model.output_layers, outs, strict=True)}
-        self._layers_buffer = self._counted(model.apply_output_transform(last))
+        self._layers_buffer.clear()
+        self._layers_buffer.update(self._counted(model.apply_output_transform(last)))
 
     def _counted(self, named: Any) -> Any:
         """Without the outputs that do not count, where `named` is by output."""
@@ -217,11 +233,19 @@ class TBPTT(ModelRule):
 
     def _get_pred_batch_from_buffer(self, layer_name: str | None = None) -> Any:
         """Outputs ``[B, steps, N]`` of the window: of one output layer, or of all that count, by name."""
-        return dict(self._layers_buffer) if layer_name is None else self._layers_buffer[layer_name]
+        if layer_name is None:
+            return dict(self._layers_buffer)
+        steps = self._layers_buffer[layer_name]
+        return torch.stack(steps, dim=1) if isinstance(steps, list) else steps
 
     def _get_y_batch_slice_from_trainer(self, t_first: int, t_last: int, layer_name: str | None = None) -> Any:
         """Targets of the steps from `t_first` to before `t_last` of the run, as the criterion gets them."""
-        assert self._targets is not None
+        if self._targets is None:
+            y = self.trainer.current_training_state.y_batch
+            y = y[layer_name] if isinstance(y, Mapping) and layer_name is not None else y
+            if isinstance(y, Mapping):
+                return {name: self._steps_of(one, t_first, t_last) for name, one in y.items()}
+            return self._steps_of(y, t_first, t_last)
         return self._targets.window(t_first, t_last, self._get_pred_batch_from_buffer(layer_name))
 
     def _backward_at_t(self, t: int, backward_t: int, layer_name: str | None) -> None:
@@ -237,12 +261,16 @@ class TBPTT(ModelRule):
             The output layer; None for several, whose loss is one.
         """
         y = self._get_y_batch_slice_from_trainer(t + 1 - backward_t, t + 1, layer_name)
-        loss = self.apply_criterion(self._get_pred_batch_from_buffer(layer_name), y)
+        pred = self._get_pred_batch_from_buffer(layer_name)
+        loss = self.apply_criterion(pred, y)
         # Once per optimiser step, as in BPTT.
         regularization = self.regularization_loss(self.trainer) if self._step_is_due else None
         total = self._sum_of_losses(loss, self._layer_loss, regularization)
-        self._check_loss(total, self.trainer.model, self._layers_buffer, first_step=t + 1 - backward_t)
+        named = pred if layer_name is None else {layer_name: pred}
+        self._check_loss(total, self.trainer.model, named, first_step=t + 1 - backward_t)
         self._backward(total)
+        if layer_name is not None and isinstance(self._layers_buffer[layer_name], list):
+            self._layers_buffer[layer_name].clear()
 
     def _backward(self, loss: Tensor) -> None:
         if not loss.requires_grad:
@@ -253,6 +281,7 @@ class TBPTT(ModelRule):
         else:
             self._compute_decay_grads_(loss)
             self._apply_grads()
+        self._average_gradients(self.trainer)
         self._clip_grads()
 
     def _compute_decay_grads_(self, batch_loss: Tensor) -> None:
@@ -280,6 +309,7 @@ class TBPTT(ModelRule):
         assert self.optimizer is not None
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self._optim_counter = 0
 
     def on_optimization_begin(self, trainer: Any, **kwargs: Any) -> None:
         """Report the loss of the whole prediction; the steps are taken.
@@ -289,9 +319,12 @@ class TBPTT(ModelRule):
         RuntimeError
             The model was not run, or runs otherwise than a :class:`~neurotorch.SequentialRNN`.
         """
-        self.undecorate_forwards()
-        if self._targets is None:
+        if self._forwards_decorated:
+            self._learn_from_the_rest(self._data_n_time_steps - 1)
+        elif self._targets is None:
+            self.undecorate_forwards()
             raise RuntimeError(f"{type(self).__name__}: the prediction was made without a run of the model")
+        self.undecorate_forwards()
         self.on_validation_batch_begin(trainer, **kwargs)
 
     def on_batch_end(self, trainer: Any, **kwargs: Any) -> None:
@@ -308,6 +341,7 @@ class TBPTT(ModelRule):
 
     def close(self, trainer: Any, **kwargs: Any) -> None:
         """Leave the model also after an error."""
+        super().close(trainer, **kwargs)
         self.undecorate_forwards()
 
     def extra_repr(self) -> str:

@@ -39,11 +39,49 @@ def progress(batches: Iterable[Any], shown: bool, desc: str | None = None, posit
     return tqdm(batches, desc=desc, position=position)  # type: ignore[no-any-return]
 
 
+Pair = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+class Collected:
+    """Targets and predictions of batches, as they come.
+
+    Parameters
+    ----------
+    pair : callable
+        Makes of the prediction and target of an output what is collected: ``(prediction, target)``.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self._lists: dict[str, tuple[list[Any], list[Any]]] = {}
+
+    def add(self, outputs: Any, y: Any) -> None:
+        """Take a batch: tensors, or dicts of them by output; ValueError where a target is missing."""
+        outputs, y = maybe_unpack_singleton_dict(outputs), maybe_unpack_singleton_dict(_dense(y))
+        for name, prediction in outputs.items() if isinstance(outputs, Mapping) else (("", outputs),):
+            if isinstance(y, Mapping) and name not in y:
+                raise ValueError(f"dataloader: expected a target for output {name!r}, got {sorted(y)}")
+            target = torch.as_tensor(y[name] if isinstance(y, Mapping) else y)
+            if prediction.dtype in (torch.bfloat16, torch.float16):
+                prediction = prediction.float()  # numpy has no bfloat16
+            lists = self._lists.setdefault(name, ([], []))
+            for made, part in zip(lists, self.pair(prediction.cpu(), target.cpu()), strict=True):
+                made.append(part.numpy())
+
+    def arrays(self) -> tuple[Any, Any]:
+        """Targets and predictions as arrays, or as dicts of them for several outputs; ValueError without any."""
+        if not self._lists:
+            raise ValueError("dataloader: expected batches, got none")
+        y_true = {name: np.concatenate(lists[1]) for name, lists in self._lists.items()}
+        y_pred = {name: np.concatenate(lists[0]) for name, lists in self._lists.items()}
+        return (y_true, y_pred) if len(y_true) > 1 else (next(iter(y_true.values())), next(iter(y_pred.values())))
+
+
 def predictions_of(
     model: torch.nn.Module,
     batches: Iterable[Any],
     predict: Callable[..., Any],
-    pair: Callable[[Any, Any], tuple[torch.Tensor, torch.Tensor]],
+    pair: Pair,
     device: torch.device | None,
 ) -> tuple[Any, Any]:
     """Targets and predictions over all batches, as arrays, or as dicts of them for several outputs.
@@ -56,7 +94,7 @@ def predictions_of(
     predict : callable
         Gives a tensor, or a dict of tensors by output, from x on the device of the model.
     pair : callable
-        Makes of the prediction and target of an output what is collected: ``(prediction, target)``.
+        See :class:`Collected`.
 
     Raises
     ------
@@ -66,26 +104,14 @@ def predictions_of(
     if device is not None:
         model.to(device)
     at = next((p.device for p in model.parameters()), torch.device("cpu"))
-    collected: dict[str, tuple[list[Any], list[Any]]] = {}
+    collected = Collected(pair)
     with evaluating(model):
         for batch in batches:
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
                 raise ValueError(f"dataloader: expected batches (x, y), got a {type(batch).__name__}")
             hidden = {} if len(batch) == 2 else {"init_hidden_states": move_to(batch[1], at)}
-            outputs = maybe_unpack_singleton_dict(predict(move_to(_dense(batch[0]), at), **hidden))
-            y = maybe_unpack_singleton_dict(_dense(batch[-1]))
-            for name, prediction in outputs.items() if isinstance(outputs, Mapping) else (("", outputs),):
-                if isinstance(y, Mapping) and name not in y:
-                    raise ValueError(f"dataloader: expected a target for output {name!r}, got {sorted(y)}")
-                target = torch.as_tensor(y[name] if isinstance(y, Mapping) else y)
-                lists = collected.setdefault(name, ([], []))
-                for made, part in zip(lists, pair(prediction.cpu(), target.cpu()), strict=True):
-                    made.append(part.numpy())
-    if not collected:
-        raise ValueError("dataloader: expected batches, got none")
-    y_true = {name: np.concatenate(lists[1]) for name, lists in collected.items()}
-    y_pred = {name: np.concatenate(lists[0]) for name, lists in collected.items()}
-    return (y_true, y_pred) if len(y_true) > 1 else (next(iter(y_true.values())), next(iter(y_pred.values())))
+            collected.add(predict(move_to(_dense(batch[0]), at), **hidden), batch[-1])
+    return collected.arrays()
 
 
 def _dense(x: Any) -> Any:
@@ -149,6 +175,7 @@ class BaseMetrics:
     METRICS_NAMES_SEP: ClassVar[str] = " "
 
     compute_y_true_y_pred: ClassVar[Predictions | None] = None
+    predict_methods: ClassVar[tuple[str, ...]] = ()  # whose predictions :meth:`of_predictions` scores
 
     def __init__(self, model: Any, metrics_names: Any = "all", device: torch.device | None = None) -> None:
         self.model = model
@@ -202,6 +229,16 @@ class BaseMetrics:
             return {"model": self.model, "dataloader": data_loader}
         y_true, y_pred = self.compute_y_true_y_pred(self.model, data_loader, self.device, verbose, "predictions", 1)
         return {"y_true": y_true, "y_pred": y_pred}
+
+    def collector(self) -> Collected:
+        """What collects predictions for :meth:`of_predictions`; for classes with `predict_methods`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define collector")
+
+    def of_predictions(self, collected: Collected) -> dict[str, Any]:
+        """Compute the metrics of predictions that somebody has made; returns what a call returns."""
+        y_true, y_pred = collected.arrays()
+        functions = self.metrics_functions.items()
+        return {name: function(y_true=y_true, y_pred=y_pred, device=self.device) for name, function in functions}
 
     def __call__(self, data_loader: Any, verbose: bool | int = False) -> dict[str, Any]:
         """Compute the metrics.

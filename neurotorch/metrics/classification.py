@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurotorch.metrics.base import BaseMetrics, predictions_of, progress, score
+from neurotorch.metrics.base import BaseMetrics, Collected, predictions_of, progress, score
 
 Array = npt.NDArray[Any]
 
@@ -88,6 +88,11 @@ class ClassificationMetrics(BaseMetrics):
     """
 
     compute_y_true_y_pred = staticmethod(_predictions)
+    predict_methods = ("get_prediction_proba", "get_prediction_log_proba")
+
+    def collector(self) -> Collected:
+        """What collects predictions for :meth:`of_predictions`."""
+        return Collected(_pair)
 
     @staticmethod
     def get_all_metrics_names_to_func() -> dict[str, Callable[..., Any]]:

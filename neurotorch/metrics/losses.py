@@ -70,12 +70,14 @@ class RMSELoss(torch.nn.Module):
 
 
 class SMSEloss(torch.nn.Module):
-    """Mean squared error over the variance of the target, ``MSE / (Var(y) + 1e-5)``.
+    """Mean squared error over the variance of the target, ``MSE / (Var(y) + epsilon)``.
 
     Parameters
     ----------
     reduction : {"mean", "feature", "none"}
         As in :class:`PVarianceLoss`.
+    epsilon : float
+        Added to the variance.
 
     Raises
     ------
@@ -83,10 +85,11 @@ class SMSEloss(torch.nn.Module):
         The reduction is unknown.
     """
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, reduction: str = "mean", epsilon: float = 1e-5) -> None:
         super().__init__()
         self.reduction = reduction
-        self._explained = PVarianceLoss(reduction=reduction)
+        self.epsilon = epsilon
+        self._explained = PVarianceLoss(reduction=reduction, epsilon=epsilon)
 
     def forward(self, inputs: Tensor, target: Tensor) -> Tensor:
         """Loss of the prediction `inputs` of the target `target`."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurotorch.metrics.base import BaseMetrics, predictions_of, progress, score
+from neurotorch.metrics.base import BaseMetrics, Collected, predictions_of, progress, score
 from neurotorch.utils import to_tensor
 
 Array = npt.NDArray[Any]
@@ -56,6 +56,11 @@ class RegressionMetrics(BaseMetrics):
     EPSILON: ClassVar[float] = 1e-12
 
     compute_y_true_y_pred = staticmethod(_predictions)
+    predict_methods = ("get_prediction_trace",)
+
+    def collector(self) -> Collected:
+        """What collects predictions for :meth:`of_predictions`."""
+        return Collected(_pair)
 
     @staticmethod
     def get_all_metrics_names_to_func() -> dict[str, Callable[..., Any]]:

@@ -20,7 +20,7 @@ from neurotorch.functional._events import dense
 from neurotorch.modules.layers._fused import FusedLayer
 from neurotorch.modules.layers._lengths import hold, silence
 from neurotorch.modules.layers.base import BaseLayer
-from neurotorch.modules.plan import FUSED_NETWORK, FUSED_SEQUENCE, choose, step_reason
+from neurotorch.modules.plan import FUSED_NETWORK, FUSED_SEQUENCE, choose, defines_forward, step_reason
 
 State = tuple[Tensor, ...] | None
 Result = tuple[list[Tensor], list[State]]
@@ -82,10 +82,21 @@ def _as_given(state: Any) -> Any:
     return state[0] if isinstance(state, _Bare) else state
 
 
+def _check_axes(layer: torch.nn.Module, x: Tensor, expected: int) -> None:
+    """ValueError for more axes than a layer with neurons has, which would take one of them for time."""
+    if x.dim() > expected and isinstance(layer, FusedLayer) and layer.state_names and not defines_forward(layer):
+        wanted = "[B, T, F]" if expected == 3 else "[B, F] at each step"
+        raise ValueError(
+            f"layer {layer.name!r}: {type(layer).__name__} takes inputs {wanted}, got {list(x.shape)}; further axes go "
+            "through Linear and modules of torch only"
+        )
+
+
 def call_layer(
     layer: torch.nn.Module, stateful: bool, x: Tensor, state: Any, extra: dict[str, Any]
 ) -> tuple[Tensor, Any]:
     """One step of one layer: its output and its new state."""
+    _check_axes(layer, x, 2)
     result = layer(x, state, **extra) if stateful else layer(x)
     if isinstance(result, Tensor):
         return result, None
@@ -119,6 +130,7 @@ def _run_layer(
 ) -> tuple[Tensor, State]:
     """One layer over the whole sequence."""
     keep = schedule.keep_hidden
+    _check_axes(layer, x, 3)
     reason = step_reason(layer)
     if reason is not None or getattr(type(layer), "forward_sequence", None) is not FusedLayer.forward_sequence:
         x = dense(x)
@@ -153,7 +165,7 @@ def run(network: Network, x: list[Tensor], states: list[State], schedule: Schedu
     if mode == FUSED_SEQUENCE:
         return _run_open_loop(network, x, states, schedule)
     x = [dense(x_k) for x_k in x]
-    if mode == FUSED_NETWORK:
+    if mode == FUSED_NETWORK and all(x_k.dim() == 3 for x_k in x):
         return _run_closed_loop(network, x, states, schedule)
     if schedule.lengths is not None:
         x = [silence(x_k, schedule.lengths) for x_k in x]

@@ -35,6 +35,24 @@ class NamedModule(torch.nn.Module):
         assert isinstance(name, str), f"name: expected a string, got {type(name).__name__}"
         self._name = name
 
+    def requires_grad_(self, requires_grad: bool = True) -> NamedModule:
+        """Train all parameters, or none; constants of neurons that were not asked to be learned stay constants.
+
+        Parameters
+        ----------
+        requires_grad : bool
+            False for none, which concerns constants too.
+        """
+        fixed: set[int] = set()
+        if requires_grad:
+            for module in self.modules():
+                if callable(constants := getattr(module, "fixed_parameters", None)):
+                    fixed.update(id(p) for p in constants())
+        for p in self.parameters():
+            if id(p) not in fixed:
+                p.requires_grad_(requires_grad)
+        return self
+
     @property
     def name_is_set(self) -> bool:
         """Whether a name was given."""

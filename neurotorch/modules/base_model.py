@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +15,7 @@ from neurotorch.dimension import Dimension
 from neurotorch.modules.base import NamedModule
 from neurotorch.transforms.base import IdentityTransform, ToTensor, move_to
 from neurotorch.transforms.wrappers import CallableToModuleWrapper
+from neurotorch.utils.checkpoint_files import BEST, LAST, listed_file, read_checkpoint
 
 
 def as_module(transform: Any) -> torch.nn.Module:
@@ -293,31 +293,16 @@ class BaseModel(NamedModule):
         meta_path = (
             os.fspath(checkpoints_meta_path) if checkpoints_meta_path is not None else self.checkpoints_meta_path
         )
-        with open(meta_path, encoding="utf-8") as file:
-            path = self._checkpoint_file(meta_path, json.load(file), load_checkpoint_mode)
+        which = str(getattr(load_checkpoint_mode, "name", load_checkpoint_mode)).lower().removesuffix("_itr")
+        if which not in (BEST, LAST):
+            raise ValueError(f"load_checkpoint_mode: expected 'best' or 'last', got {load_checkpoint_mode!r}")
+        path = listed_file(meta_path, which, self.checkpoint_folder)
         if verbose:
             print(f"{self.name}: loading checkpoint {path}")
-        checkpoint: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
+        checkpoint = read_checkpoint(path, self._device)
         self.build()
         self.load_state_dict(checkpoint["model_state_dict"], strict=True)
         return checkpoint
-
-    def _checkpoint_file(self, meta_path: str, meta: dict[str, Any], mode: Any) -> str:
-        wanted = str(getattr(mode, "name", mode)).lower().removesuffix("_itr")
-        if wanted not in ("best", "last"):
-            raise ValueError(f"load_checkpoint_mode: expected 'best' or 'last', got {mode!r}")
-        iterations = meta.get("iterations", {})
-        if wanted == "best":
-            name = meta.get("best")
-        else:
-            name = iterations[max(iterations, key=int)] if iterations else None
-        if name is None:
-            raise FileNotFoundError(f"{meta_path}: lists no {wanted} checkpoint")
-        candidates = [os.path.join(folder, name) for folder in (os.path.dirname(meta_path), self.checkpoint_folder)]
-        for path in candidates:
-            if os.path.exists(path):
-                return path
-        raise FileNotFoundError(f"{meta_path}: its {wanted} checkpoint is neither at {' nor at '.join(candidates)}")
 
     def _paired_parameters(self, other: BaseModel) -> Iterable[tuple[Tensor, Tensor]]:
         mine, theirs = dict(self.named_parameters()), dict(other.named_parameters())

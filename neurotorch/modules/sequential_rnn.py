@@ -22,6 +22,20 @@ from neurotorch.modules.sequential import Acceptable_Spike_Funcs as Acceptable_S
 from neurotorch.modules.sequential import IntDimension as IntDimension
 from neurotorch.modules.sequential import size_of
 from neurotorch.transforms.base import move_to
+from neurotorch.utils.arguments import warn_uncalled
+
+# Methods of NeuroTorch that run a step, or parts of a run.
+_UNCALLED = (
+    "_integrate_inputs_",
+    "_forecast_integration_",
+    "_inputs_forward_",
+    "_hidden_forward_",
+    "_outputs_forward_",
+    "_pop_memory_",
+    "_map_outputs_to_inputs",
+    "_format_hidden_outputs_traces",
+    "_init_hidden_states_memory",
+)
 
 Hidden = tuple[Tensor, ...] | list[None]
 
@@ -107,6 +121,7 @@ class SequentialRNN(SequencePredictions):
         self.memory_device = memory_device
         self.online_rule: Any = None
         self.teaching: tuple[Any, float] | None = None
+        warn_uncalled(self, SequentialRNN, _UNCALLED, "whole sequences run at once, see plan()")
 
     @property
     def foresight_time_steps(self) -> int:
@@ -282,7 +297,9 @@ class SequentialRNN(SequencePredictions):
         ----------
         inputs : Tensor [B, T, F] or [B, F], array, or dict of them by input name
             ``[B, F]`` is one time step; a tensor is given to every input layer; inputs shorter than the longest are
-            padded with zeros at the end. Sparse tensors give the same numbers.
+            padded with zeros at the end. Sparse tensors give the same numbers. ``[B, T, ..., F]``, with axes between
+            time and features, goes through :class:`~neurotorch.Linear` and modules of torch; several inputs are then
+            joined along the first of them.
         init_hidden_states : dict, tuple or Tensor, optional
             States ``[B, N]`` before the first step: by layer name (missing layers start fresh), the same tuple for
             every layer, or one tensor as the only state of every layer.

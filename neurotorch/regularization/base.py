@@ -92,11 +92,14 @@ class BaseRegularization(torch.nn.Module, BaseCallback):
             return
         params = [p for group in optimizer.param_groups for p in group["params"]]
         trained = [p for p in params if p.requires_grad]
-        optimizer.zero_grad()
+        before = [p.grad for p in params]  # what a learning algorithm accumulates over batches
+        for p in params:
+            p.grad = None
         for p, grad in zip(trained, torch.autograd.grad(loss, trained, allow_unused=True), strict=True):
             p.grad = grad
         optimizer.step()
-        optimizer.zero_grad()
+        for p, kept in zip(params, before, strict=True):
+            p.grad = kept
 
     def get_state(self) -> dict[str, Any] | None:
         """State of the own optimizer. The parameters are the model's, whose checkpoint has them."""

@@ -24,3 +24,17 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, pattern: str) -> None:
+    """Remove the temporary files that a killed process left behind, for files whose names match a pattern.
+
+    Parameters
+    ----------
+    folder : Path
+        It may be missing.
+    pattern : str
+        As for :meth:`pathlib.Path.glob`.
+    """
+    for path in folder.glob(f".{pattern}.*.tmp"):
+        path.unlink(missing_ok=True)

@@ -42,7 +42,7 @@ def plot_confusion_matrix(cm: Any, classes: Sequence[Any], *, ax: Any = None, sh
         raise ValueError(f"cm: expected a square matrix, got shape {list(cm.shape)}")
     if len(classes) != len(cm):
         raise ValueError(f"classes: expected {len(cm)} labels, as many as cm has rows, got {len(classes)}")
-    plt = require("matplotlib.pyplot", "matplotlib", "draws figures", "fit")
+    plt = require("matplotlib.pyplot", "matplotlib", "draws figures", "vis")
     fig, ax = plt.subplots() if ax is None else (ax.figure, ax)
     image = ax.imshow(cm, interpolation="nearest", cmap="Blues")
     fig.colorbar(image, ax=ax)

@@ -4,6 +4,7 @@ Needs ``pip install "neurotorch[vis]"`` (matplotlib, scikit-learn, networkx); ea
 :class:`VisualiseUMAP` needs ``"neurotorch[umap]"`` besides.
 """
 
+from neurotorch.visualisation import time_series_visualisation as time_series_visualisation
 from neurotorch.visualisation.clusters import VisualiseDBSCAN, VisualiseKMeans
 from neurotorch.visualisation.connectome import visualize_init_final_weights
 from neurotorch.visualisation.reductions import VisualisePCA, VisualiseUMAP

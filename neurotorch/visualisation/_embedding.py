@@ -116,6 +116,8 @@ def trajectory(
 
 
 def _draw_path(space: Embedding, panel: Any, chosen: tuple[int, int]) -> None:
+    from matplotlib.patheffects import withStroke
+
     first, second = chosen
     if space.target is not None:
         panel.plot(
@@ -125,7 +127,8 @@ def _draw_path(space: Embedding, panel: Any, chosen: tuple[int, int]) -> None:
     panel.plot(x, y, color=MODEL, linewidth=1.6, label="Predicted time series")
     for k, marker, name in ((0, "^", "$t_0$"), (-1, "s", "$t_f$")):
         panel.plot(x[k], y[k], marker=marker, color="black", markersize=8, linestyle="none", zorder=4)
-        panel.annotate(name, (x[k], y[k]), (7, 7), textcoords="offset points", fontsize=12, zorder=5)
+        text = panel.annotate(name, (x[k], y[k]), (7, 7), textcoords="offset points", fontsize=12, zorder=5)
+        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     panel.set_xlabel(f"{space.axis} {first + 1}")
     panel.set_ylabel(f"{space.axis} {second + 1}")
     panel.set_title(f"Trajectory in {space.name} space", loc="left")

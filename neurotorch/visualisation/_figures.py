@@ -28,6 +28,11 @@ def has_display() -> bool:
     return str(pyplot().get_backend()).lower() not in _NEVER_SHOWN
 
 
+def is_window(fig: Any) -> bool:
+    """Whether a figure of pyplot is a window that changes while a program runs; those of most notebooks are not."""
+    return getattr(fig.canvas, "required_interactive_framework", None) is not None
+
+
 def begin(
     fig: Any, axes: Any, nrows: int = 1, ncols: int = 1, figsize: tuple[float, float] = (9.0, 5.5), **subplots: Any
 ) -> tuple[Any, Any]:

@@ -32,7 +32,8 @@ class Visualise(ComparisonFigures):
         Several samples are averaged; comparisons show their standard deviation.
     shape : Size or dimensions, optional
         Meaning and names of the two axes, without the batch. Data whose second axis is time are transposed. Names of
-        dimensions become labels, such as ``Dimension(None, DimensionProperty.TIME, "Time [s]")``.
+        dimensions become labels, such as ``Dimension(None, DimensionProperty.TIME, "Time [s]")``. That of the second
+        axis says what units are, as in "Neuron", or with brackets what is measured, as in "Fluorescence [-]".
     apply_zscore : bool
         Every unit gets mean 0 and standard deviation 1; a constant one becomes 0.
     dt : float, optional
@@ -120,13 +121,13 @@ class Visualise(ComparisonFigures):
     def unit_label(self) -> str:
         """Label of axes of units."""
         name = self.shape[1].name
-        return "Unit" if name in _UNNAMED else name
+        return "Unit" if name in _UNNAMED or "[" in name else name
 
     @property
     def activity_label(self) -> str:
-        """Label of axes of activity: the name that `shape` gives to units, where it does."""
+        """Label of axes of activity."""
         name = self.shape[1].name
-        return "Activity [-]" if name in _UNNAMED else name
+        return name if "[" in name else "Activity [-]"
 
     def animate(
         self,
@@ -272,7 +273,7 @@ class Visualise(ComparisonFigures):
 
     @property
     def _colour_label(self) -> str:
-        return "Activity [z-score]" if self.apply_zscore else "Activity [-]"
+        return "Activity [z-score]" if self.apply_zscore else self.activity_label
 
     def _mark_groups(self, panel: Any) -> None:
         """Lines between groups of units, where there are some."""

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from neurotorch import BPTT, CheckpointManager, LoadCheckpointMode, SequentialRNN, Trainer
-from neurotorch.callbacks import BaseCallback
+from neurotorch.callbacks import BaseCallback, ConvergenceTimeGetter, EarlyStopping
 from neurotorch.modules.layers import LILayer, SpyLIFLayer
 
 
@@ -210,6 +210,104 @@ def test_names_and_clashes(tmp_path):
     with pytest.warns(UserWarning, match="unknown argument 'save_frq' has no effect; did you mean 'save_freq'"):
         manager(tmp_path, save_frq=2)
     assert list(tmp_path.iterdir()) == []
+
+
+def scored(folder, values, n_iterations, mode=None, **options):
+    """A run whose metric goes through given values; returns the JSON's content."""
+    value = iter(values)
+    saver = manager(folder, metric="train_score", **options)
+    metrics = [lambda loader: {"score": next(value)}]
+    trainer = train(saver, n_iterations=n_iterations, metrics=metrics, load_checkpoint_mode=mode)
+    return trainer, json.loads((folder / "network-checkpoints.json").read_text())
+
+
+def test_last_after_best_is_that_of_the_new_branch(tmp_path):
+    scored(tmp_path, [3.0, 1.0, 2.0, 5.0, 4.0, 6.0], 6)
+    # Asking for the best one without training leaves everything as it is.
+    before = (tmp_path / "network-checkpoints.json").read_text()
+    scored(tmp_path, [], 2, LoadCheckpointMode.BEST_ITR)
+    assert (tmp_path / "network-checkpoints.json").read_text() == before
+    _, meta = scored(tmp_path, [7.0, 8.0], 4, LoadCheckpointMode.BEST_ITR, save_freq=3)
+    assert meta["iterations"] == {str(k): f"network-itr{k}.pt" for k in (0, 1, 3)}
+    assert meta["abandoned"] == {str(k): f"network-itr{k}.pt" for k in (2, 4, 5)}
+    assert meta["best"] == "network-itr1.pt"
+    trainer, meta = scored(tmp_path, [0.5], 5)
+    assert trainer.training_history["train_score"] == [3.0, 1.0, 7.0, 8.0, 0.5]
+    assert (meta["best"], list(meta["abandoned"])) == ("network-itr4.pt", ["2", "5"])
+    train(manager(tmp_path), n_iterations=1, force_overwrite=True)
+    assert [path.name for path in tmp_path.glob("*.pt")] == ["network-itr0.pt"]
+
+
+def test_killed_before_the_first_save_of_a_new_branch_it_is_not_left(tmp_path, monkeypatch):
+    scored(tmp_path, [3.0, 1.0, 2.0, 5.0], 4)
+
+    def fail(content, path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fail)
+        with pytest.raises(KeyboardInterrupt):
+            scored(tmp_path, [7.0], 3, LoadCheckpointMode.BEST_ITR)
+    trainer, _ = scored(tmp_path, [9.0], 3)
+    assert trainer.training_history["train_score"] == [3.0, 1.0, 9.0]
+
+
+def test_what_ended_training_ends_it_again_after_a_resume(tmp_path):
+    def run(patience, n_iterations=9):
+        stop = EarlyStopping(patience=patience, tol=0.0, metric="train_one")
+        metrics = [lambda loader: {"one": 1.0}]
+        trainer = train(manager(tmp_path), stop, n_iterations=n_iterations, metrics=metrics)
+        return len(trainer.training_history)
+
+    assert run(3) == 4
+    assert run(3) == 4
+    assert run(5) == 6
+
+
+def test_callbacks_of_any_priority_are_saved_as_they_are_at_the_end(tmp_path):
+    class Late(State):
+        def on_iteration_end(self, trainer, **kwargs):
+            self.value += 1
+            trainer.update_itr_metrics_state_(late=float(self.value))
+
+    late = Late(0)
+    late.priority = 200
+    saver = manager(tmp_path)
+    condition = {"metric": "train_loss", "threshold": 100.0, "minimize_metric": True}
+    train(ConvergenceTimeGetter(**condition), saver, late, n_iterations=2)
+    content = saver.load_checkpoint(load_checkpoint_mode=LoadCheckpointMode.LAST_ITR)
+    assert content["Late"] == {"value": 2}
+    assert content["metrics"]["late"] == 2.0
+
+
+def test_a_save_amid_an_iteration_is_made_whole_at_its_end(tmp_path):
+    class Saves(State):
+        def on_train_end(self, trainer, **kwargs):
+            if trainer.state.iteration == 1:
+                for saver in trainer.checkpoint_managers:
+                    assert saver.save_on(trainer).endswith("network-itr1.pt")
+            self.value = trainer.state.iteration
+
+        def on_iteration_end(self, trainer, **kwargs):
+            self.value += 10
+
+    train(Saves(0), manager(tmp_path, metric="none", save_freq=0), n_iterations=3)
+    assert sorted(path.stem for path in tmp_path.glob("*.pt")) == ["network-itr1", "network-itr2"]
+    assert torch.load(tmp_path / "network-itr1.pt", weights_only=True)["Saves"] == {"value": 11}
+
+
+def test_other_extension(tmp_path, monkeypatch):
+    monkeypatch.setattr(CheckpointManager, "SAVE_EXT", ".pth")
+    train(manager(tmp_path), n_iterations=1)
+    assert (tmp_path / "network-itr0.pth").exists()
+    assert len(train(manager(tmp_path), n_iterations=2).training_history) == 2
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path):
+    for name in (".network-itr3.pt.77.tmp", ".network-checkpoints.json.77.tmp", ".other-itr3.pt.77.tmp"):
+        (tmp_path / name).write_text("half")
+    train(manager(tmp_path), n_iterations=1)
+    assert [path.name for path in tmp_path.glob(".*")] == [".other-itr3.pt.77.tmp"]
 
 
 def test_metadata_is_merged_and_may_move(tmp_path):

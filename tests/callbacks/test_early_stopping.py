@@ -70,7 +70,7 @@ def test_time_limit():
     assert iterations([0.0] * 3, EarlyStoppingOnTimeLimit()) == 3
 
 
-@pytest.mark.parametrize(("resume", "expected"), [(True, 3), (False, 5)])
+@pytest.mark.parametrize(("resume", "expected"), [(True, 2), (False, 5)])
 def test_resumed_time_limit(tmp_path, resume, expected):
     limit = EarlyStoppingOnTimeLimit(delta_seconds=100.0)
     limit.current_seconds_count = 99.0

@@ -41,3 +41,10 @@ def test_columns_have_one_length():
         history["b"] = [1.0]
     assert history.get("b", 5) == 5
     assert list(history) == ["a"]
+
+
+def test_priority_and_rows_by_name():
+    history = TrainingHistory()
+    assert (history.priority, TrainingHistory.DEFAULT_PRIORITY) == (0, 0)
+    history.insert(index=1, other={"a": 2.0})
+    assert history.get("a")[1] == 2.0

@@ -98,6 +98,7 @@ def test_training_goes_on_without_a_picture_that_cannot_be_written(tmp_path):
 
 def test_a_window_is_updated_and_closed(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "has_display", lambda: True)
+    monkeypatch.setattr(figures, "is_window", lambda figure: True)
     open_windows = []
 
     class Look(TrainingHistoryVisualizationCallback):
@@ -111,6 +112,15 @@ def test_a_window_is_updated_and_closed(tmp_path, monkeypatch):
     assert open_windows[0][1] == 1
     assert plt.get_fignums() == [mine.number]
     assert not (tmp_path / "pictures").exists()
+
+
+def test_a_notebook_gets_a_picture(monkeypatch):
+    """Its figures show, but are no windows: they would appear after the training, and empty."""
+    monkeypatch.setattr(figures, "has_display", lambda: True)
+    callback = TrainingHistoryVisualizationCallback("pictures")
+    train([callback])
+    assert callback.path.is_file()
+    assert not plt.get_fignums()
 
 
 def test_columns_that_come_later_are_drawn():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from neurotorch.classification import ClassifySettings, build_classifier
-from neurotorch.classification.augmentation import Gain, Shifts
+from neurotorch.classification.augmentation import Shifts
 from neurotorch.classification.encoders import ConstantCurrent, Latency
 from neurotorch.classification.examples import chosen_samples, states_of
 
@@ -44,17 +44,6 @@ def test_shifts_move_samples_whole():
     edge = torch.ones(50, 9, 7)
     assert set(Shifts(0, 1)(edge).sum(dim=(1, 2)).tolist()) == {63.0, 56.0}  # zeros come in
     assert Shifts(2, 3)(x.to_sparse()).shape == x.shape
-
-
-def test_gain_is_one_factor_per_sample():
-    x = torch.rand(500, 3, 4) + 0.5
-    gain = Gain(0.3)
-    ratio = gain(x) / x
-    torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio))
-    logarithm = ratio[:, 0, 0].log()
-    assert abs(float(logarithm.mean())) < 0.06
-    assert abs(float(logarithm.std()) - 0.3) < 0.05
-    assert torch.equal(gain.eval()(x), x)
 
 
 def test_dale_holds_for_inputs_and_hidden_neurons():

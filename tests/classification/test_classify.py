@@ -12,6 +12,7 @@ from published_files import heidelberg_file, image_file, spoken_file
 
 from neurotorch.classification import TASKS, ClassificationInterrupted, ClassifySettings, classify
 from neurotorch.classification import training as training_module
+from neurotorch.classification.learning import LEARNING
 from neurotorch.cli import main
 
 classify_module = importlib.import_module("neurotorch.classification.classify")
@@ -94,10 +95,10 @@ def test_few_checkpoints_stay(spoken, tmp_path):
     assert len(files) <= 3
 
 
-@pytest.mark.parametrize("stops", [(2,), (3, 11)])
-def test_interrupted_and_resumed_equals_uninterrupted(spoken, tmp_path, monkeypatch, stops):
-    """Batches are counted over all parts; an epoch has four."""
-    settings = replace(spoken, epochs=4)
+@pytest.mark.parametrize(("stops", "learning"), [((2,), "bptt"), ((3, 11), "bptt"), ((6,), "eprop")])
+def test_interrupted_and_resumed_equals_uninterrupted(spoken, tmp_path, monkeypatch, stops, learning):
+    """An epoch has four batches; the second part goes on behind the whole epochs of the first."""
+    settings = replace(spoken, epochs=4, learning=learning)
     whole = classify(settings, tmp_path / "whole")
     count = training_module.LearningCurve.on_batch_end
     for stop in stops:
@@ -115,7 +116,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(spoken, tmp_path, monkeypa
         assert names(tmp_path / "parts") <= {"checkpoints", "settings.json"}
         assert len(batches) == stop
     monkeypatch.setattr(training_module.LearningCurve, "on_batch_end", count)
-    resumed = classify(settings, tmp_path / "parts")
+    lines = []
+    resumed = classify(settings, tmp_path / "parts", say=lines.append)
+    whole_epochs = {(2,): 0, (3, 11): 2, (6,): 1}[stops]
+    assert lines[0].startswith(f"going on after epoch {whole_epochs} of 4" if whole_epochs else "epoch 1 of 4")
     assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
     same(tmp_path / "whole", tmp_path / "parts")
 
@@ -178,6 +182,7 @@ def test_foreign_folders_are_refused(spoken, tmp_path):
     "options",
     [
         {"model": "lif", "encoder": "latency"},
+        {"encoder": "spy-lif"},
         {"model": "alif", "dale": True},
         {"model": "spy-alif-lpf"},
         {"model": "lif-lpf"},
@@ -189,8 +194,9 @@ def test_other_choices_work_on_images(images, tmp_path, options):
     assert np.isfinite(contents(tmp_path)["learning_curve"]).all()
 
 
-def test_images_are_learned(images, tmp_path):
-    found = classify(replace(images, epochs=20, learning_rate=0.01), tmp_path)
+@pytest.mark.parametrize("learning", LEARNING)
+def test_images_are_learned(images, tmp_path, learning):
+    found = classify(replace(images, epochs=20, learning_rate=0.01, learning=learning), tmp_path)
     assert found["accuracy"] > 0.8
     assert found["val_accuracy"] is not None
 
@@ -250,8 +256,8 @@ def test_ctrl_c_on_the_command_line(spoken, tmp_path, monkeypatch, capsys):
     [
         ({"task": "cifar"}, "task: expected one of mnist.*'cifar'"),
         ({"model": "perceptron"}, "model: expected one of lif, spy-lif.*'perceptron'"),
-        ({"learning": "hebb"}, "learning: expected one of bptt.*'hebb'"),
-        ({"encoder": "morse"}, "encoder: expected one of constant, latency.*'morse'"),
+        ({"learning": "hebb"}, "learning: expected one of bptt, eprop.*'hebb'"),
+        ({"encoder": "morse"}, "encoder: expected one of constant, latency, lif, spy-lif.*'morse'"),
         ({"hidden": -1}, "hidden: expected 1 or more, got -1"),
         ({"epochs": -2}, "epochs"),
         ({"learning_rate": -1.0}, "learning_rate"),
@@ -292,7 +298,7 @@ def test_bad_arguments_are_refused_by_the_parser(arguments, capsys):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("task", "accuracy"), [("mnist", 0.97), ("spoken-digits", 0.77)])
+@pytest.mark.parametrize(("task", "accuracy"), [("mnist", 0.97), ("spoken-digits", 0.73)])
 def test_default_recipes_on_published_data(tmp_path, data_folder, task, accuracy):
     assert main(["classify", task, "--out", str(tmp_path)]) == 0
     assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] >= accuracy

@@ -192,6 +192,11 @@ def test_feedback_may_be_ones_own(monkeypatch):
         train(Eprop(feedbacks_gen_strategy="none"))
 
 
+def test_numbers_of_steps_are_attributes():
+    assert (Eprop().backward_time_steps, Eprop().optim_time_steps) == (1, 1)
+    assert (Eprop(update=3).optim_time_steps, Eprop(update="sequence").optim_time_steps) == (3, None)
+
+
 def test_feedback_is_drawn_again_from_the_seed():
     rule = Eprop(seed=3, **SGD)
     train(rule)
@@ -233,3 +238,65 @@ def test_traces_are_zeros_before_each_batch():
     assert len(calls) == 2
     assert not any(map(sum, calls))
     assert any(bool(t.any()) for t in rule.eligibility_traces)
+
+
+class Wrapping(TBPTT):
+    """Wraps the layers as subclasses written for NeuroTorch do."""
+
+    def start(self, trainer, **kwargs):
+        BPTT.start(self, trainer, **kwargs)
+        self.initialize_output_layers(trainer)
+        self.initialize_layers(trainer)
+        self._initialize_original_forwards()
+
+    def decorate_forwards(self):
+        if not self._forwards_decorated:
+            self._initialize_original_forwards()
+        for layer in self.layers:
+            self._hidden_layer_names.append(layer.name)
+            layer.forward = self._decorate_hidden_forward(layer.forward, layer.name)
+        for layer in self.output_layers:
+            layer.forward = self._decorate_forward(layer.forward, layer.name)
+        self._forwards_decorated = True
+
+
+@pytest.mark.parametrize("options", [{}, {"alpha": 0.5}, {"grad_norm_clip_value": 0.1}])
+@pytest.mark.parametrize(("backward", "optim"), [(1, 1), (2, 4), (5, 5), (3, 3), (10, 10)])
+def test_wrapped_layers_learn_what_windows_learn(options, backward, optim):
+    options = {"backward_time_steps": backward, "optim_time_steps": optim, **SGD, **options}
+    wrapping = Wrapping(**options)
+    wrapped, windows = train(wrapping, n_iterations=2), train(TBPTT(hidden_truncation=1, **options), n_iterations=2)
+    torch.testing.assert_close(values(wrapped.model), values(windows.model), rtol=1e-5, atol=1e-6)
+    assert (values(wrapped.model) - values(network())).abs().max() > 1e-3
+    torch.testing.assert_close(wrapped.state.batch_loss, windows.state.batch_loss)
+    # The layers are as they were, and run fused again.
+    assert all("forward" not in layer.__dict__ for layer in wrapped.model.get_all_layers())
+    assert wrapped.model.plan(torch.zeros(1, 2, 3))["h"].path == "fused sequence"
+    assert wrapping._hidden_layer_names == ["h", "h"]
+
+
+def test_wrapped_layers_get_their_own_targets():
+    rule = Wrapping(**SGD)
+    rule.trainer = train(TBPTT(**SGD))
+    y = torch.randn(2, 10, 2)
+    for batch, name, expected in (
+        (y, "o", y[:, 3:5]),
+        ({"o": y}, "o", y[:, 3:5]),
+        ({"o": y}, None, {"o": y[:, 3:5]}),
+        (y[:, 0], "o", torch.stack([y[:, 0], y[:, 0]], dim=1)),
+    ):
+        rule.trainer.update_state_(y_batch=batch)
+        torch.testing.assert_close(rule._get_y_batch_slice_from_trainer(3, 5, name), expected)
+
+
+def test_wrapped_layers_are_put_back_after_an_error():
+    class Failing(Wrapping):
+        def _backward_at_t(self, t, backward_t, layer_name):
+            raise KeyError("on purpose")
+
+    model = network()
+    own = model.get_layer("h").forward = model.get_layer("h").forward
+    with pytest.raises(KeyError, match="on purpose"):
+        train(Failing(**SGD), model=model)
+    assert "forward" not in model.get_layer("o").__dict__
+    assert model.get_layer("h").forward in (own, type(model.get_layer("h")).forward.__get__(model.get_layer("h")))

@@ -64,3 +64,9 @@ def test_metric_form_equals_the_recorded_one(recorded):
 
 def test_exported_at_the_top():
     assert losses.PVarianceLoss is PVarianceLoss
+
+
+def test_epsilon_of_the_standardised_error():
+    x, y = torch.ones(2, 3), torch.zeros(2, 3)
+    assert SMSEloss(epsilon=0.5)(x, y) == 2.0
+    torch.testing.assert_close(SMSEloss()(inputs=x, target=y).item(), 1e5, rtol=1e-3, atol=0)

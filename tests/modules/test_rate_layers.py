@@ -401,3 +401,9 @@ def test_copies_text_and_pickles(cls):
 def test_exports():
     assert nt.WilsonCowanLayer is WilsonCowanLayer
     assert nt.WilsonCowanCURBDLayer is WilsonCowanCURBDLayer
+
+
+def test_arguments_are_attributes():
+    layer = WilsonCowanLayer(2, 2, std_weight=0.5, learn_mu=True, mean_mu=1.0, std_mu=0.25, mean_r=3.0)
+    assert (layer.std_weight, layer.learn_mu, layer.learn_r, layer.learn_tau) == (0.5, True, False, False)
+    assert (layer.mean_mu, layer.std_mu, layer.mean_r, layer.std_r) == (1.0, 0.25, 3.0, 0.0)

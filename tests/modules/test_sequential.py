@@ -292,10 +292,10 @@ def test_missing_checkpoints_raise(tmp_path):
     with pytest.raises(ValueError, match="load_checkpoint_mode"):
         model.load_checkpoint(load_checkpoint_mode="newest")
     (tmp_path / "network-itr2.pt").unlink()
-    with pytest.raises(FileNotFoundError, match="its best checkpoint is neither at"):
+    with pytest.raises(FileNotFoundError, match=r"lists network-itr2\.pt, which is not at"):
         model.load_checkpoint()
     path.write_text('{"iterations": {}}')
-    with pytest.raises(FileNotFoundError, match="lists no best checkpoint"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint is marked as the best one"):
         model.load_checkpoint()
 
 

@@ -563,3 +563,22 @@ def test_compiles_as_one_graph(foresight):
     torch.testing.assert_close(
         torch.autograd.grad(actual[0]["c"].sum(), wanted), torch.autograd.grad(expected[0]["c"].sum(), wanted)
     )
+
+
+def test_methods_of_a_subclass_that_nothing_calls_warn():
+    class Own(SequentialRNN):
+        def _integrate_inputs_(self, *args, **kwargs):
+            raise AssertionError
+
+        def _pop_memory_(self, *args, **kwargs):
+            raise AssertionError
+
+    with pytest.warns(UserWarning, match=r"Own: its own _integrate_inputs_, _pop_memory_ are not called; .* plan"):
+        model = Own([LILayer(3, 2)])
+    assert model(torch.zeros(1, 4, 3))[0]["output_0"].shape == (1, 4, 2)
+
+    class Harmless(SequentialRNN):
+        def forward(self, *args, **kwargs):
+            return super().forward(*args, **kwargs)
+
+    Harmless([LILayer(3, 2)])

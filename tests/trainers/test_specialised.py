@@ -91,3 +91,39 @@ def test_unknown_arguments_warn_with_the_nearest():
     with pytest.warns(UserWarning, match="RegressionTrainer: unknown argument 'metric'.*'metrics'") as caught:
         RegressionTrainer(make_model(), metric=[])
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(("kind", "make"), [(RegressionTrainer, series), (ClassificationTrainer, classes)])
+@pytest.mark.parametrize("outputs", [(), ("a", "b")])
+def test_metrics_of_the_predictions_of_validation_are_the_same_and_spare_a_run(kind, make, outputs):
+    found, runs = [], []
+    for reuse in (False, True):
+        torch.manual_seed(1)
+        data, model = make(*outputs), make_model(*outputs)
+        trainer = kind(model, verbose=False, reuse_val_predictions=reuse)
+        calls = []
+        model.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        history = trainer.train(data, data, n_iterations=2, exec_metrics_on_train=False)
+        found.append(dict(history.items()))
+        runs.append(len(calls))
+    assert found[0] == found[1]
+    assert any(name.startswith("val_") and name != "val_loss" for name in found[0])
+    assert runs == [6, 4]
+
+
+def test_other_metrics_run_by_themselves():
+    model, data = make_model(), series()
+    seen = []
+    metrics = [RegressionMetrics(make_model()), lambda loader: seen.append(1) or 0.0]
+    trainer = RegressionTrainer(model, verbose=False, reuse_val_predictions=True, metrics=metrics)
+    history = trainer.train(data, data, n_iterations=2, exec_metrics_on_train=False)
+    assert history["val_mse"][0] == history["val_mse"][1]
+    assert len(seen) == 2
+
+
+def test_half_precision_predictions_may_be_reused():
+    torch.manual_seed(0)
+    model = SequentialRNN([torch.nn.Linear(4, 3)], device="cpu").build()
+    trainer = RegressionTrainer(model, verbose=False, reuse_val_predictions=True, amp="bfloat16")
+    history = trainer.train(series(), series(), n_iterations=1, exec_metrics_on_train=False)
+    assert history["val_mse"][0] == pytest.approx(history["val_loss"][0], rel=1e-2)

@@ -2,10 +2,6 @@
 
 import contextlib
 import pickle
-import subprocess
-import sys
-import textwrap
-import time
 import warnings
 
 import pytest
@@ -330,31 +326,6 @@ def test_missing_state_of_a_callback_warns(tmp_path):
         )
 
 
-KILLED = """
-import sys, torch
-sys.path[:0] = {paths!r}
-from test_trainer import trained
-trained({folder!r}, 100000)
-"""
-
-
-def test_killed_at_any_moment_the_last_checkpoint_loads(tmp_path):
-    paths = [entry for entry in sys.path if entry.endswith(("tests", "trainers"))]
-    for pause in (0.0, 0.13, 0.41):
-        program = textwrap.dedent(KILLED).format(paths=paths, folder=str(tmp_path))
-        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        meta = tmp_path / "network-checkpoints.json"
-        before = meta.stat().st_mtime_ns if meta.exists() else 0
-        while (not meta.exists() or meta.stat().st_mtime_ns == before) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(pause)
-        process.kill()
-        process.wait()
-        content = CheckpointManager(tmp_path).load_checkpoint(load_checkpoint_mode=LoadCheckpointMode.LAST_ITR)
-        assert len(content["training_history"]["_container"]["train_loss"]) == content["itr"] + 1
-
-
 def test_history_table():
     history = TrainingHistory({"a": [3.0, 1.0, 2.0]})
     history.insert(4, {"b": 7.0})
@@ -504,3 +475,12 @@ def test_the_null_state_is_that_of_a_new_trainer():
     assert make_trainer(model).state == null
     assert (null.iteration, null.stop_training_flag, null.itr_metrics, null.objects) == (None, False, {}, {})
     assert TrainingState.get_null_state().objects is not null.objects
+
+
+def test_defaults_of_a_subclass_that_nothing_calls_warn():
+    class Own(Trainer):
+        def _set_default_metrics(self):
+            raise AssertionError
+
+    with pytest.warns(UserWarning, match="Own: its own _set_default_metrics is not called; give it as an argument"):
+        Own(SequentialRNN([LILayer(3, 2)]).build())

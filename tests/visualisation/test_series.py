@@ -108,6 +108,19 @@ def test_time_may_be_the_second_axis(activity):
     np.testing.assert_array_equal(axes[0].lines[0].get_ydata(), axes[0].lines[1].get_ydata())
 
 
+@pytest.mark.parametrize(
+    ("name", "unit", "measured"),
+    [("Neuron", "Neuron", "Activity [-]"), ("dF/F [%]", "Unit", "dF/F [%]"), (None, "Unit", "Activity [-]")],
+)
+def test_names_of_dimensions_are_labels_where_they_belong(activity, name, unit, measured):
+    viz = Visualise(activity, Size([Dimension(None, DimensionProperty.TIME), Dimension(None, name=name)]))
+    _, axes = viz.heatmap()
+    assert axes.get_ylabel() == unit
+    assert axes.images[0].colorbar.ax.get_ylabel() == measured
+    _, axes = viz.plot_timeseries_comparison(activity, traces_to_show=["best"])
+    assert axes[0].get_ylabel() == measured
+
+
 @pytest.mark.parametrize(("dt", "label", "end"), [(None, "Time [steps]", 39), (0.9, "Time [s]", 39 * 0.9)])
 def test_time_has_a_unit(activity, dt, label, end):
     viz = Visualise(activity, dt=dt)

@@ -127,15 +127,29 @@ class ConstantsLayer(ConnectedLayer):
     def _check_constants(self, n: int) -> None:
         """ValueError unless every constant is a scalar or has one value for each of n neurons."""
         ranges = self.__dict__.get("_ranges", {})
-        for key, parameter in self._parameters.items():
-            is_constant = not key.startswith("_") and key not in ("rec_mask", "bias_weights")
-            if is_constant and parameter is not None and parameter.dim() > 0 and tuple(parameter.shape) != (n,):
+        for key, parameter in self._constant_parameters().items():
+            if parameter.dim() > 0 and tuple(parameter.shape) != (n,):
                 name = key.removeprefix("logit_").removeprefix("log_")
                 argument = ranges.get(name, ("", name))[1]
                 raise ValueError(
                     f"{argument}{f' ({name})' if argument != name else ''}: expected a scalar or one value for each "
                     f"of {n} neurons, got shape {list(parameter.shape)}"
                 )
+
+    def _constant_parameters(self) -> dict[str, Parameter]:
+        others = ("rec_mask", "bias_weights")
+        named = self._parameters.items()
+        return {key: p for key, p in named if p is not None and not key.startswith("_") and key not in others}
+
+    def fixed_parameters(self) -> list[Parameter]:
+        """Constants that were not asked to be learned, and the mask of the recurrent connections."""
+        fixed = [
+            p
+            for key, p in self._constant_parameters().items()
+            if not key.startswith(("logit_", "log_")) and not self.kwargs.get(f"learn_{key.removesuffix('_sqrt')}")
+        ]
+        mask = self._parameters.get("rec_mask")
+        return fixed if mask is None else [*fixed, mask]
 
     def _create_parameters(self) -> None:
         self._check_constants(int(self._output_size or 0))

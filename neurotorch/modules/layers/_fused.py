@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from neurotorch.functional import LayerCall, run_sequence
-from neurotorch.functional._events import dense
+from neurotorch.functional._events import dense, is_sparse
 from neurotorch.modules.layers._activations import fused_name
 from neurotorch.modules.layers._base_layer import State, is_own
 from neurotorch.modules.layers._constants import ConstantsLayer
@@ -35,7 +35,7 @@ class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
         """The call with everything that the operators can do; effective weights are computed here, once a sequence."""
         recurrent = self.recurrent_weights
         if recurrent is not None and self.rec_mask is not None:
-            recurrent = recurrent * self.rec_mask
+            recurrent = recurrent * self.rec_mask.detach()
         return LayerCall(self.model, self.forward_weights, recurrent, self._model_constants())
 
     def _unfused_part(self) -> str | None:
@@ -179,7 +179,13 @@ class FusedLayer(ConstantsLayer, BaseNeuronsLayer):
     def _run_operator(self, x: Tensor, state: State, trace: bool, recompute_every: int) -> tuple[Tensor, State]:
         call = self._operator_call()
         steps = x.shape[1]
-        if steps > 1 and x.stride(1) == 0 and call.weight is not None and call.input_activation is None:
+        if (
+            steps > 1
+            and not is_sparse(x)
+            and x.stride(1) == 0
+            and call.weight is not None
+            and call.input_activation is None
+        ):
             # One input at every step, not copied: one product serves them all.
             x = (x[:, 0] @ call.weight).unsqueeze(1).expand(-1, steps, -1)
             call = call._replace(weight=None)

@@ -30,12 +30,13 @@ def checked_lengths(lengths: Any, batch: int, steps: int, device: torch.device |
 
 
 def _running(x: Tensor, lengths: Tensor) -> Tensor:
-    """``[B, T, 1]``, whether a sample still runs."""
-    return (torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)).unsqueeze(2)
+    """``[B, T, 1, ...]``, whether a sample still runs."""
+    running = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
+    return running.reshape(*running.shape, *[1] * (x.dim() - 2))
 
 
 def silence(x: Tensor, lengths: Tensor, fill: float = 0.0) -> Tensor:
-    """``[B, T, N]`` with zeros, or another number, after the end of each sample."""
+    """``[B, T, ...]`` with zeros, or another number, after the end of each sample."""
     return torch.where(_running(x, lengths), x, x.new_full((), fill))
 
 

@@ -11,6 +11,7 @@ from neurotorch.dimension import SizeTypes
 from neurotorch.functional import LayerCall
 from neurotorch.modules.layers._base_layer import State
 from neurotorch.modules.layers._fused import ReadoutLayer
+from neurotorch.modules.layers._lengths import checked_lengths, silence
 
 
 class Linear(ReadoutLayer):
@@ -74,6 +75,26 @@ class Linear(ReadoutLayer):
         flat = inputs if inputs.dim() == 3 else inputs.reshape(-1, 1, inputs.shape[-1])
         out, _ = self._run(flat, None, False, 0)
         return out.reshape(*inputs.shape[:-1], out.shape[-1])
+
+    def forward_sequence(
+        self,
+        x: Tensor,
+        state: Any = None,
+        *,
+        trace: bool = False,
+        recompute_every: int = 0,
+        lengths: Any = None,
+    ) -> tuple[Tensor, State]:
+        """See :meth:`FusedLayer.forward_sequence`; there may be axes between time and features, ``[B, T, ..., F]``."""
+        options: dict[str, Any] = {"trace": trace, "recompute_every": recompute_every}
+        if x.dim() <= 3 or self.stepwise_reason() is not None:
+            return super().forward_sequence(x, state, lengths=lengths, **options)
+        if lengths is not None:
+            lengths = checked_lengths(lengths, x.shape[0], x.shape[1], x.device)
+            x = silence(x, lengths)
+        flat, hidden = super().forward_sequence(x.flatten(1, -2), state, **options)
+        out = flat.reshape(*x.shape[:-1], flat.shape[-1])
+        return out if lengths is None else silence(out, lengths), hidden
 
 
 class LinearJtoI(Linear):

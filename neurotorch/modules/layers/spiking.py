@@ -107,7 +107,7 @@ class LIFLayer(SpikingLayer):
         self.kwargs.setdefault("tau_m", 10.0 * self.dt)
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
-        return self.alpha, self.threshold, self.gamma
+        return self.alpha, self.threshold, self.gamma.detach()
 
     def _membrane(self, current: Tensor, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         v = (self.alpha * state["V"] + current) * (1.0 - state["Z"].detach())
@@ -253,7 +253,7 @@ class ALIFLayer(Adaptive, LIFLayer):
         return self.beta
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
-        return self.alpha, self.threshold, self.gamma, self.beta, self.rho
+        return self.alpha, self.threshold, self.gamma.detach(), self.beta, self.rho
 
 
 class SpyLIFLayer(SpikingLayer):
@@ -343,7 +343,7 @@ class SpyLIFLayer(SpikingLayer):
         return float(0.2 / np.sqrt(self._shapes()["recurrent_weights"][0]))
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
-        return self.alpha, self.beta, self.threshold, self.gamma
+        return self.alpha, self.beta, self.threshold, self.gamma.detach()
 
     def _membrane(self, current: Tensor, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         i_syn = self.alpha * state["I_syn"] + current
@@ -443,7 +443,7 @@ class SpyALIFLayer(Adaptive, SpyLIFLayer):
         return self.kappa
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
-        return self.alpha, self.beta, self.threshold, self.gamma, self.kappa, self.rho
+        return self.alpha, self.beta, self.threshold, self.gamma.detach(), self.kappa, self.rho
 
     def _drawn_state(
         self, names: Sequence[str], uniform: Callable[[], Tensor], inputs: Tensor | None
@@ -591,8 +591,8 @@ class IzhikevichLayer(SpikingLayer):
         return super()._recurrent_std() * self._threshold_current()
 
     def _model_constants(self) -> tuple[Tensor | float, ...]:
-        constants = (self.C, self.v_rest, self.v_th, self.k, self.a, self.b, self.c, self.d, self.v_peak, self.gamma)
-        return (*constants, self._milliseconds())
+        constants = (self.C, self.v_rest, self.v_th, self.k, self.a, self.b, self.c, self.d, self.v_peak)
+        return (*constants, self.gamma.detach(), self._milliseconds())
 
     def _membrane(self, current: Tensor, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         v, u, z, dt = state["V"], state["u"], state["Z"].detach(), self._milliseconds()

@@ -31,6 +31,11 @@ def _scalar_or_row(constant: Tensor) -> Tensor:
     return constant.squeeze() if constant.numel() == 1 else constant.flatten()
 
 
+def _argument(name: str) -> property:
+    """An argument of the layer as an attribute."""
+    return property(lambda self: self.kwargs[name], doc=f"The argument `{name}`.")
+
+
 class WilsonCowanLayer(FusedLayer):
     """Rate neurons of Wilson and Cowan.
 
@@ -209,6 +214,11 @@ class WilsonCowanLayer(FusedLayer):
         for parameter in self._learned():
             parameter.requires_grad_(self.requires_grad)
         super()._create_parameters()
+
+    std_weight = _argument("std_weight")
+    learn_mu, learn_r, learn_tau = _argument("learn_mu"), _argument("learn_r"), _argument("learn_tau")
+    mean_mu, std_mu = _argument("mean_mu"), _argument("std_mu")
+    mean_r, std_r = _argument("mean_r"), _argument("std_r")
 
     def _forward_std(self) -> float:
         return float(self.kwargs["std_weight"])
