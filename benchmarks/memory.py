@@ -9,7 +9,7 @@ from typing import Any
 from server import PeerError, Server
 
 SIZES = {"neurons": 512, "batch": 32}
-STEPS = (500, 1000, 2000, 5000, 10000)
+STEPS = (1000, 2000, 10000)
 OURS = ("ours", "recomputed", "loop")
 
 

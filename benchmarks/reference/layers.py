@@ -71,8 +71,9 @@ def neurotorch(workload: str, given: Inputs) -> Candidate:
 
     def over_time(layer: Any, x: Tensor) -> list[Tensor]:
         state, out = None, []
-        for t in range(x.shape[1]):
-            z, state = layer(x[:, t], state)
+        # Indexing a sequence whose gradient is wanted would cost a pass over all of it at every step.
+        for current in x.unbind(1):
+            z, state = layer(current, state)
             out.append(z)
         return out
 
