@@ -41,6 +41,9 @@ float64, or, where a library makes spikes of float32 whatever it is given, in fl
 rounding flips a spike (at most one in eight). A star marks a library's own equations at the same sizes: Norse has a
 synaptic current, scaled so that rates are alike, and is reset within the step; SpikingJelly, sinabs and snnTorch's
 `Leaky` are reset before the next current is added, ours after it. Their rates stand in the rows.
+
+Norse and sinabs index the sequence at every step, and the gradient of that costs a pass over the whole sequence each
+time: where the gradient of a layer's input is wanted (a, c, p) their time grows with the square of the number of steps.
 """
 DISTURBED = """{} of {} rows were disturbed by other work on the machine: it left fewer processors than threads. Times
 of these rows are too long, their ratios spread wider, and their targets are not judged.
