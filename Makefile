@@ -2,11 +2,14 @@
 #   PYTHON       interpreter of the environment (3.11 or newer; the pinned numpy needs it)
 #   TORCH_INDEX  package index to take torch from, such as the one with its CPU builds; the default index otherwise
 #   FIT_OUT      folder that make fit writes to
-#   BENCH        further arguments of make bench, such as -k "b and 512" or --json-rows rows.json
+#   BENCH        further arguments of make bench-loops, such as -k "b and 512" or --json-rows rows.json
+#   COMPARE      arguments of make bench-peers, such as --quick or --only "b N=512"
 PYTHON ?= python3
 TORCH_INDEX ?=
 FIT_OUT ?= runs/demo
 BENCH ?=
+COMPARE ?= --quick
+ROWS ?= docs/benchmarks/rows.json
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +20,7 @@ NATIVE := CMakeLists.txt setup.py pyproject.toml \
 FORMATTED = $(shell find csrc tests/native tests/emulator -name _build -prune -o \
   \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-.PHONY: install fit test test-all bench lint format docs clean
+.PHONY: install fit test test-all bench bench-loops bench-peers bench-environments lint format docs clean
 install: $(VENV)/.built
 # What was built may be gone while the stamp is still there.
 ifeq ($(and $(wildcard neurotorch/_C.so),$(wildcard tests/native/_build/emulator*)),)
@@ -45,8 +48,31 @@ test: install
 test-all: install
 	$(BIN)/python -m pytest -q -m "slow or not slow"
 
-bench: install
+bench: bench-loops bench-peers
+
+# Beside loops of plain PyTorch, with targets.
+bench-loops: install
 	$(BIN)/python -m pytest -q benchmarks --benchmark-only --timeout 1200 $(BENCH)
+
+# Beside the other libraries; docs/benchmarks.md is written from the rows.
+bench-peers: install bench-environments
+	mkdir -p $(dir $(ROWS))
+	$(BIN)/python benchmarks/compare.py --out $(ROWS) $(COMPARE)
+	$(BIN)/python benchmarks/report.py $(ROWS) --out docs
+
+# Environments of the other libraries: without one, the benchmarks say so and run with the rest.
+bench-environments: | $(VENV)/.environment
+	@for name in peers reference; do \
+	  test .venv-$$name/.made -nt benchmarks/$$name/requirements.txt && continue; \
+	  rm -rf .venv-$$name; \
+	  $(PYTHON) -m venv .venv-$$name \
+	    && .venv-$$name/bin/python -m pip install --quiet --disable-pip-version-check \
+	      $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0 \
+	    && .venv-$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	      -r benchmarks/$$name/requirements.txt \
+	    && touch .venv-$$name/.made \
+	    || { rm -rf .venv-$$name; echo "bench: no environment for benchmarks/$$name/requirements.txt; going on without"; }; \
+	done
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Times candidates side by side: every round runs each of them once, and ratios are taken within rounds.
 
-Load from elsewhere on the machine then slows all candidates of a round alike, and the ratio stays.
+Load from elsewhere on the machine then slows all candidates of a round alike, and the ratio stays. A candidate of
+another process returns what it spent itself, in place of the time that its answer took.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -55,6 +56,13 @@ def busy_elsewhere() -> float | None:
     return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
+class Spent(NamedTuple):
+    """What a run in another process took there: seconds, and seconds of processors."""
+
+    seconds: float
+    processor: float
+
+
 @dataclass(frozen=True)
 class Times:
     """Seconds of every candidate in every round, and how many processors others kept busy meanwhile."""
@@ -63,29 +71,35 @@ class Times:
     elsewhere: float | None = None
 
 
-def interleave(candidates: Mapping[str, Callable[[], Any]], seconds: float, max_rounds: int = 60) -> Times:
-    """Run every candidate in every round, after one round that does not count. At least five rounds."""
+def interleave(
+    candidates: Mapping[str, Callable[[], Any]], seconds: float, max_rounds: int = 60, min_rounds: int = 5
+) -> Times:
+    """Run every candidate in every round, after one round that does not count."""
     names = list(candidates)
     for name in names:
         candidates[name]()
     times: dict[str, list[float]] = {name: [] for name in names}
-    started, before, done = time.perf_counter(), busy_elsewhere(), 0
-    while done < 5 or (time.perf_counter() - started < seconds and done < max_rounds):
+    started, before, done, theirs = time.perf_counter(), busy_elsewhere(), 0, 0.0
+    while done < min_rounds or (time.perf_counter() - started < seconds and done < max_rounds):
         # Another one begins each round, so that none always runs on a warm or a cold cache.
         for name in names[done % len(names) :] + names[: done % len(names)]:
             begin = time.perf_counter()
-            candidates[name]()
-            times[name].append(time.perf_counter() - begin)
+            returned = candidates[name]()
+            passed = time.perf_counter() - begin
+            if isinstance(returned, Spent):
+                passed = returned.seconds
+                theirs += returned.processor
+            times[name].append(passed)
         done += 1
-    after, passed = busy_elsewhere(), time.perf_counter() - started
-    elsewhere = None if before is None or after is None else round(max(0.0, (after - before) / passed), 2)
+    after, whole = busy_elsewhere(), time.perf_counter() - started
+    elsewhere = None if before is None or after is None else round(max(0.0, (after - before - theirs) / whole), 2)
     return Times(times, elsewhere)
 
 
 def summarise(workload: str, part: str, threads: int, rate: float, measured: Times, target: dict[str, float]) -> Row:
     """Median times and the quartiles of the ratios. "fastest" is the fastest other candidate of each round."""
     times = measured.seconds
-    others = {name: values for name, values in times.items() if name != "ours"}
+    others = {name: values for name, values in times.items() if name not in ("ours", "recomputed")}
     others["fastest"] = [min(values) for values in zip(*others.values(), strict=True)]
     ratios = {
         name: [other / own for other, own in zip(values, times["ours"], strict=True)] for name, values in others.items()

@@ -1,66 +1,73 @@
-"""Times a training iteration of each learning rule on workload d: 522 SpyLIF-LPF in closed loop, 557 steps, batch 1.
+"""A training iteration of each learning rule, by ours and by NeuroTorch 0.0.2 with the same script.
 
-    python benchmarks/learning.py [--reference PYTHON]
-
-With the interpreter of an environment that has NeuroTorch 0.0.2 (``reference/run.py``), both run in turn.
+e-prop and BPTT: 522 SpyLIF-LPF in closed loop with a linear readout, 557 steps, batch 1 (workload d), with and without
+recurrent weights in the hidden layer.  RLS: all recurrent weights of 522 rate neurons, one update per step.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import subprocess
-import time
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
-import neurotorch as nt
-
-N, STEPS = 522, 557
 EPROP = {"params_lr": 1e-5, "output_params_lr": 2e-5, "alpha": 1e-3, "gamma": 1e-3, "grad_norm_clip_value": 1.0}
-RULES = {
-    "e-prop, every step": lambda: nt.Eprop(**EPROP),
-    "e-prop, once per sequence": lambda: nt.Eprop(update="sequence", **EPROP),
-    "BPTT": lambda: nt.BPTT(params_lr=1e-4),
-}
+CPU = torch.device("cpu")
+RULES = ("e-prop every step", "e-prop per sequence", "BPTT", "RLS")
 
 
-def seconds(rule: nt.learning_algorithms.LearningAlgorithm, rounds: int = 3) -> list[float]:
-    """Of each iteration, after one that warms up."""
-    torch.manual_seed(0)
-    hidden = nt.SpyLIFLayerLPF(
-        N, N, dt=0.02, tau_syn=0.1, tau_mem=0.2, hh_init="inputs", use_recurrent_connection=False
+def _rls(n: int, steps: int) -> tuple[Any, Any, torch.Tensor, torch.Tensor]:
+    import neurotorch as nt
+
+    layer = nt.WilsonCowanCURBDLayer(
+        n, n, dt=0.01, tau=0.1, activation="tanh", use_recurrent_connection=True, hh_init="zeros", device=CPU
     )
-    readout = nt.Linear(N, N, use_bias=False, activation="sigmoid")
-    model = nt.SequentialRNN([hidden, readout], foresight_time_steps=STEPS, hh_memory_size=1).build()
-    batch = torch.rand(1, 1, N), torch.rand(1, STEPS, N)
-    trainer = nt.Trainer(model, predict_method="get_prediction_trace", callbacks=[rule], verbose=False)
-    found = []
-    for k in range(rounds + 1):
-        begin = time.perf_counter()
-        trainer.train([batch], n_iterations=k + 1, exec_metrics_on_train=False)
-        found.append(time.perf_counter() - begin)
-    return found[1:]
+    model = nt.SequentialRNN(layers=[layer], device=CPU, hh_memory_size=1).build()
+    x, y = 0.01 * torch.randn(1, steps, n), torch.tanh(torch.randn(1, steps, n))
+    rule = nt.RLS(
+        params=[layer.get_recurrent_weights_parameter()],
+        strategy="outputs",
+        is_recurrent=True,
+        default_optimizer_cls=torch.optim.SGD,
+        default_optim_kwargs={"lr": 1.0},
+    )
+    return model, rule, x, y
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reference")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    times: dict[str, list[float]] = {}
-    for _ in range(2):
-        for name, make in RULES.items():
-            times.setdefault(name, []).extend(seconds(make()))
-        for rule in ("e-prop", "BPTT") if arguments.reference else ():
-            command = [arguments.reference, str(Path(__file__).parent / "reference" / "run.py"), rule, "--rounds", "2"]
-            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-            times.setdefault(f"NeuroTorch {rule}", []).extend(json.loads(printed)["seconds"])
-    for name, values in times.items():
-        print(f"{name}: {1e3 * statistics.median(values):.0f} ms")
+def training(rule: str, neurons: int = 522, steps: int = 557, recurrent: bool = False) -> Callable[[], Any]:
+    """One more iteration of training per call; `rule` is one of `RULES`. Only ours has "e-prop per sequence"."""
+    import neurotorch as nt
 
+    torch.manual_seed(0)
+    if rule == "RLS":
+        model, algorithm, x, y = _rls(neurons, steps)
+    else:
+        hidden = nt.SpyLIFLayerLPF(
+            neurons,
+            neurons,
+            dt=0.02,
+            tau_syn=0.1,
+            tau_mem=0.2,
+            hh_init="inputs",
+            use_recurrent_connection=recurrent,
+            device=CPU,
+        )
+        readout = nt.Linear(neurons, neurons, use_bias=False, activation="sigmoid", device=CPU)
+        model = nt.SequentialRNN(
+            layers=[hidden, readout], foresight_time_steps=steps, out_memory_size=steps, hh_memory_size=1, device=CPU
+        ).build()
+        x, y = torch.rand(1, 1, neurons), torch.rand(1, steps, neurons)
+        if rule == "BPTT":
+            algorithm = nt.BPTT(optimizer=torch.optim.AdamW(model.parameters(), lr=1e-4))
+        else:
+            algorithm = nt.Eprop(**EPROP, **({"update": "sequence"} if rule == "e-prop per sequence" else {}))
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=1)
+    trainer = nt.Trainer(model, predict_method="get_prediction_trace", callbacks=[algorithm], verbose=False)
+    done = 0
 
-if __name__ == "__main__":
-    main()
+    def iterate() -> None:
+        nonlocal done
+        done += 1
+        trainer.train(loader, n_iterations=done, exec_metrics_on_train=False)
+
+    return iterate

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from interleave import interleave, summarise
+from loops import forget_compiled
 from models import LAYERS, layer_of
-from workloads import Workload, feed_forward, forget_compiled, mnist, recurrent, zebrafish
+from workloads import Workload, feed_forward, mnist, recurrent, zebrafish
 
 # torch's compiler warns in many places; in the benchmarks that is no error.
 pytestmark = pytest.mark.filterwarnings("default")

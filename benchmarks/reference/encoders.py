@@ -11,7 +11,7 @@ import json
 import sys
 import time
 
-from run import replace_torchvision
+from torchvision_stub import replace_torchvision
 
 
 def main() -> None:

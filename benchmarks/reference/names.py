@@ -23,7 +23,7 @@ import types
 import typing
 from typing import Any
 
-from run import replace_torchvision
+from torchvision_stub import replace_torchvision
 
 NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
