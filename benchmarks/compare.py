@@ -22,8 +22,8 @@ from typing import Any
 
 import memory
 import torch
-from cases import CASES, TINY, Case
 from check import Differs, check_ours, check_peer
+from comparisons import CASES, TINY, Case
 from environments import ROOT, interpreters, servers
 from interleave import Row, Times, hardware, interleave, summarise
 from learning import training

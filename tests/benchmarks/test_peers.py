@@ -10,7 +10,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-cases = pytest.importorskip("cases")
+cases = pytest.importorskip("comparisons")
 check = pytest.importorskip("check")
 compare = pytest.importorskip("compare")
 environments = pytest.importorskip("environments")
