@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "kernels.h"
 #include "products.h"
@@ -40,6 +41,12 @@ class Scratch {
 
 constexpr int kSpins = 4000;  // some microseconds
 
+inline int64_t nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
+}
+
 // All members of the team have arrived when one returns. Yields after a while, so that it also finishes when there
 // are fewer cores than members.
 inline void meet(const Team& team) {
@@ -51,11 +58,11 @@ inline void meet(const Team& team) {
     __atomic_store_n(phase, now + 1, __ATOMIC_RELEASE);
     return;
   }
-  for (int spins = 0; __atomic_load_n(phase, __ATOMIC_ACQUIRE) == now;) {
-    if (++spins <= kSpins) continue;
-    if (spins == kSpins + 1) __atomic_add_fetch(team.barrier + kLateMeetings, 1, __ATOMIC_RELAXED);
-    sched_yield();
-  }
+  for (int spins = 0; spins < kSpins; ++spins)
+    if (__atomic_load_n(phase, __ATOMIC_ACQUIRE) != now) return;
+  const int64_t begin = nanoseconds();
+  while (__atomic_load_n(phase, __ATOMIC_ACQUIRE) == now) sched_yield();
+  __atomic_add_fetch(team.barrier + kWaited, nanoseconds() - begin, __ATOMIC_RELAXED);
 }
 
 // The columns of one member: whole cache lines, so that members never write to the same one.

@@ -13,7 +13,7 @@ struct Team {
   int64_t rank = 0, size = 1;
   int64_t* barrier = nullptr;  // kBarrier zeroed counters shared by the team
 };
-constexpr int kBarrier = 24, kLateMeetings = 16;  // the counter of meetings for which somebody had to wait long
+constexpr int kBarrier = 24, kWaited = 16;  // where the nanoseconds are added up that members waited long
 
 template <class T>
 struct Kernels {

@@ -4,6 +4,7 @@
 #include <torch/csrc/stable/ops.h>
 
 #include <atomic>
+#include <chrono>
 
 #include "../cpu/kernels.h"
 
@@ -19,7 +20,7 @@ void for_samples(int64_t batch, bool shareable, const F& f) {
     return;
   }
   // Where other programs keep the processors busy, members wait for each other at every step and a team is slower than
-  // one thread. After such a run the next ones go alone. The bits are the same either way.
+  // one thread. After a run of which a third was waiting the next ones go alone. The bits are the same either way.
   constexpr int kAlone = 64;
   static std::atomic<int> alone{0};
   if (alone.load(std::memory_order_relaxed) > 0) {
@@ -28,6 +29,7 @@ void for_samples(int64_t batch, bool shareable, const F& f) {
     return;
   }
   alignas(64) int64_t barrier[kBarrier] = {};
+  const auto begun = std::chrono::steady_clock::now();
   // The region may get fewer threads than asked for: everyone derives the number of members from its own chunk.
   torch::stable::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     uint32_t id = 0;
@@ -36,8 +38,8 @@ void for_samples(int64_t batch, bool shareable, const F& f) {
     const int64_t members = (threads + chunk - 1) / chunk;
     f(int64_t(0), batch, Team{begin / chunk, members, barrier});
   });
-  constexpr int64_t kTolerated = 32;
-  if (barrier[kLateMeetings] > kTolerated) alone.store(kAlone, std::memory_order_relaxed);
+  const std::chrono::nanoseconds passed = std::chrono::steady_clock::now() - begun;
+  if (3 * barrier[kWaited] > passed.count()) alone.store(kAlone, std::memory_order_relaxed);
 }
 
 }  // namespace nt
