@@ -1,6 +1,8 @@
 """A training script for torchrun: ``ddp_script.py OUT CASE``; each process writes what it found to OUT."""
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -110,7 +112,10 @@ def main():
             except ValueError as error:
                 found[name] = str(error)
     torch.save(found, out / f"rank{rank}.pt")
-    dist.destroy_process_group()
+    dist.barrier()
+    time.sleep(0.5)  # the other process has left the barrier too
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(0)  # threads of gloo that are torn down with the interpreter abort it now and then
 
 
 if __name__ == "__main__":
