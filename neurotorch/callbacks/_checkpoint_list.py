@@ -69,6 +69,23 @@ class CheckpointList:
                 content.pop(self.BEST_METRIC, None)
             self.write(content)
 
+    @property
+    def last(self) -> int:
+        """The latest iteration that is listed, -1 where there is none."""
+        return max(map(int, self.read().get(self.ITERATIONS, {})), default=-1)
+
+    def keep_last_and_best(self) -> None:
+        """Take all other iterations out of the list, and then remove their files."""
+        content, last = self.read(), str(self.last)
+        listed = content.get(self.ITERATIONS, {})
+        kept = {itr: name for itr, name in listed.items() if itr == last or name == content.get(self.BEST)}
+        if len(kept) == len(listed):
+            return
+        self.write({**content, self.ITERATIONS: kept})
+        for itr, name in listed.items():
+            if itr not in kept:
+                (self.folder / name).unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Remove the list, and then the files that it lists."""
         content = self.read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -12,13 +11,13 @@ from typing import Any
 import torch
 
 from neurotorch.callbacks import BaseCallback, CheckpointManager
+from neurotorch.callbacks._checkpoint_list import CheckpointList
 from neurotorch.classification.learning import LEARNING
 from neurotorch.classification.settings import ClassifySettings
 from neurotorch.datasets import DataLoaders
 from neurotorch.metrics import ClassificationMetrics
 from neurotorch.modules.sequential_rnn import SequentialRNN
 from neurotorch.trainers import ClassificationTrainer
-from neurotorch.utils.files import written_whole
 from neurotorch.utils.interruption import Interruption
 
 Say = Callable[[str], None]
@@ -92,36 +91,16 @@ class Stop(BaseCallback):
             raise Interrupted
 
 
-def _listed(manager: CheckpointManager) -> dict[str, Any]:
-    """What the list of a manager's checkpoints holds; empty where there is none."""
-    meta = Path(manager.checkpoints_meta_path)
-    found: dict[str, Any] = json.loads(meta.read_text()) if meta.exists() else {}
-    return found
-
-
-def _epochs_done(manager: CheckpointManager) -> int:
-    return 1 + max(map(int, _listed(manager).get("iterations", {})), default=-1)
-
-
 class KeepFew(BaseCallback):
-    """Removes all checkpoints of a manager but the last and the best, so that long runs do not fill disks."""
+    """Removes all checkpoints of a run but the last and the best, so that long runs do not fill disks."""
 
-    def __init__(self, manager: CheckpointManager) -> None:
+    def __init__(self, checkpoints: CheckpointList) -> None:
         super().__init__(priority=BaseCallback.DEFAULT_LOW_PRIORITY + 1, name="keep_few", save_state=False)
-        self.manager = manager
+        self.checkpoints = checkpoints
 
     def on_iteration_end(self, trainer: Any, **kwargs: Any) -> None:
         """Take them out of the list first, then remove the files."""
-        content = _listed(self.manager)
-        files = content.get("iterations", {})
-        last = max(files, key=int, default=None)
-        spare = {itr: name for itr, name in files.items() if itr != last and name != content.get("best")}
-        if spare:
-            content["iterations"] = {itr: name for itr, name in files.items() if itr not in spare}
-            with written_whole(Path(self.manager.checkpoints_meta_path)) as temporary:
-                temporary.write_text(json.dumps(content, indent=4) + "\n")
-            for name in spare.values():
-                (Path(self.manager.checkpoint_folder) / name).unlink(missing_ok=True)
+        self.checkpoints.keep_last_and_best()
 
 
 class PlainProgress(BaseCallback):
@@ -188,10 +167,11 @@ def train(
     curve = LearningCurve()
     learning = LEARNING[settings.learning](network, settings, len(loaders.train))
     manager = CheckpointManager(folder, metric="val_loss" if loaders.val is not None else "train_loss")
-    done = _epochs_done(manager) if not start_over else 0
+    checkpoints = CheckpointList(manager.checkpoints_meta_path, manager.checkpoint_folder)
+    done = 0 if start_over else checkpoints.last + 1
     if 0 < done < settings.epochs:
         say(f"going on after epoch {done} of {settings.epochs}")
-    callbacks: list[BaseCallback] = [learning, curve, Stop(interruption), manager, KeepFew(manager)]
+    callbacks: list[BaseCallback] = [learning, curve, Stop(interruption), manager, KeepFew(checkpoints)]
     if not bar:
         callbacks.append(PlainProgress(curve, settings.epochs, say))
     trainer = ClassificationTrainer(

@@ -13,7 +13,7 @@ from neurotorch.learning_algorithms._eprop_errors import Errors
 from neurotorch.learning_algorithms._eprop_feedback import Signal, adaptive_rows
 from neurotorch.learning_algorithms._eprop_network import LINEAR_READOUTS, LearnedLayer, LearnedNetwork, entering
 from neurotorch.learning_algorithms._eprop_optimizers import FusedOptimizer, fused_reason, map_of
-from neurotorch.learning_algorithms._program import OPTIMIZER_NUMBERS, NetworkProgram, Optimizer, padded_width
+from neurotorch.learning_algorithms._program import NO_OPTIMIZER, NetworkProgram, padded_width
 from neurotorch.modules._engine import Schedule, State
 
 INPUT, RECURRENT, CONSTANT = 0, 1, 2
@@ -83,7 +83,9 @@ class OnlineProgram(NetworkProgram):
                 rule.grad_norm_clip_value,
             ),
             replaced=(rule.nan, rule.posinf, rule.neginf),
-            optimizers=self._optimizers(),
+            optimizers=[
+                NO_OPTIMIZER if self.optimizer is None else self.optimizer.describe(group) for group in range(2)
+            ],
         )
         self._layers(x, states, errors.targets)
         self._signals()
@@ -173,10 +175,6 @@ class OnlineProgram(NetworkProgram):
         return [self.p.padded(adaptive_rows(self.net, self.signals, k)) for k in outputs]
 
     # ---- the program ---------------------------------------------------------------------------------------------
-
-    def _optimizers(self) -> list[Optimizer]:
-        none: Optimizer = (0, 0, [0.0] * OPTIMIZER_NUMBERS)
-        return [none if self.optimizer is None else self.optimizer.describe(group) for group in range(2)]
 
     def _derivatives(self, k: int) -> list[int]:
         """Which local derivatives the traces of layer k read."""

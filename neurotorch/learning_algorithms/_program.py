@@ -12,8 +12,8 @@ from neurotorch.functional import ACTIVATIONS, SURROGATES
 from neurotorch.learning_algorithms._eprop_network import LearnedLayer, LearnedNetwork
 from neurotorch.modules._engine import Result, Schedule, State
 
-OPTIMIZER_NUMBERS = 5
-Optimizer = tuple[int, int, list[float]]  # rule, whether it maximises, its numbers
+Optimizer = tuple[int, int, list[float]]  # rule, whether it maximises, its five numbers
+NO_OPTIMIZER: Optimizer = (0, 0, [0.0] * 5)
 
 
 def padded_width(n: int, like: Tensor) -> int:
@@ -115,7 +115,7 @@ class NetworkProgram:
         solvers: int = 0,
         clips: tuple[float, float, float] = (math.inf, math.inf, math.inf),
         replaced: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        optimizers: Sequence[Optimizer] = ((0, 0, [0.0] * OPTIMIZER_NUMBERS),) * 2,
+        optimizers: Sequence[Optimizer] = (NO_OPTIMIZER, NO_OPTIMIZER),
     ) -> None:
         net, schedule = self.net, self.schedule
         self.p.ints += [len(net.layers), net.fed, len(net.outputs)]

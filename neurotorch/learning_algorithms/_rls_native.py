@@ -78,19 +78,14 @@ class SolverProgram(NetworkProgram):
     rule : RLS
     network, x, states, schedule
         As for :func:`neurotorch.modules._engine.run`.
-    y : Tensor or dict of Tensor
-        Targets.
+    targets : Targets
     """
 
     def __init__(
-        self, rule: Any, network: Network, x: list[Tensor], states: list[State], schedule: Schedule, y: Any
+        self, rule: Any, network: Network, x: list[Tensor], states: list[State], schedule: Schedule, targets: Targets
     ) -> None:
         super().__init__(learned_network(network, set()), x[0].shape[0], schedule)
         self.rule = rule
-        name = rule._names[0]
-        if isinstance(y, Mapping):
-            y = y[name] if name in y else next(iter(y.values()))
-        targets = Targets(y, schedule.total, schedule.keep_outputs)
         self.target = self._target(targets)
         places = [_places(network, p)[0] for p in rule.params]
         self.before = self._check_shapes(places)
@@ -116,7 +111,13 @@ class SolverProgram(NetworkProgram):
         return self.output.neurons
 
     def _target(self, targets: Targets) -> Tensor:
-        target: Tensor = targets.window(targets.first, targets.total, self.outs[0][:, targets.first :])
+        found, name = (
+            targets.window(targets.first, targets.total, self.outs[0][:, targets.first :]),
+            self.rule._names[0],
+        )
+        if isinstance(found, Mapping):
+            found = found[name] if name in found else next(iter(found.values()))
+        target: Tensor = found
         wanted = [self.batch, targets.total - targets.first, self.neurons]
         if list(target.shape) != wanted:
             raise ValueError(f"y: expected shape {wanted}, got {list(target.shape)}")
@@ -180,10 +181,10 @@ class SolverProgram(NetworkProgram):
 
 @torch.no_grad()
 def run_native(
-    rule: Any, network: Network, x: list[Tensor], states: list[State], schedule: Schedule, y: Any
+    rule: Any, network: Network, x: list[Tensor], states: list[State], schedule: Schedule, targets: Targets
 ) -> tuple[Result, str | None]:
     """Run a training batch; what :func:`neurotorch.modules._engine.run` returns, and what was not finite."""
-    program = SolverProgram(rule, network, x, states, schedule, y)
+    program = SolverProgram(rule, network, x, states, schedule, targets)
     found = program.p.call(0, schedule.total)
     program.p.write_back()
     rule._last_outputs[rule._names[0]] = program.outs[0][:, -1:].clone()

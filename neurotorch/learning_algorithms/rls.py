@@ -246,7 +246,7 @@ class RLS(TBPTT):
         y = self._counted(self.trainer.current_training_state.y_batch)
         self._targets = Targets(y, schedule.total, schedule.keep_outputs)
         try:
-            result, not_finite = run_native(self, network, x, states, schedule, y)
+            result, not_finite = run_native(self, network, x, states, schedule, self._targets)
         finally:
             self.undecorate_forwards()
         if not_finite is not None:
