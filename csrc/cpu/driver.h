@@ -6,8 +6,8 @@
 #include <time.h>
 
 #include "kernels.h"
-#include "products.h"
 #include "rows.h"
+#include "step_matrix.h"
 
 NT_NAMESPACE_BEGIN
 
@@ -123,26 +123,5 @@ struct StateRows {
     for (int k = 0; k < info.states; ++k) row[k] = state[k] + offset;
   }
 };
-
-// Rows of m samples times a padded matrix, columns [begin, padded_end): event-driven where few entries are not zero,
-// dense where many. `index` and `value` hold `inputs` entries. The two ways give the same bits.
-template <class T>
-void multiply_rows(int64_t m, int64_t inputs, const T* const* rows, const T* weight, int64_t stride, T* const* out,
-                   const Columns& columns, double dense_rate, int32_t* index, T* value) {
-  const T* dense_in[kBlock];
-  T* dense_out[kBlock];
-  int64_t dense_count = 0;
-  for (int64_t r = 0; r < m; ++r) {
-    const int64_t count = compress(inputs, rows[r], index, value);
-    if (static_cast<double>(count) > dense_rate * static_cast<double>(inputs)) {
-      dense_in[dense_count] = rows[r];
-      dense_out[dense_count++] = out[r];
-    } else {
-      gather_columns(count, index, value, weight, stride, out[r], columns.begin, columns.padded_end);
-    }
-  }
-  if (dense_count > 0)
-    dense(dense_count, inputs, dense_in, weight, stride, dense_out, columns.begin, columns.padded_end);
-}
 
 NT_NAMESPACE_END

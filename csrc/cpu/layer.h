@@ -54,7 +54,6 @@ template <class T>
 void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin,
                        int64_t end) {
   const int64_t n = a.neurons, width = a.recurrent_stride;
-  const Columns all = {0, n, width};
   const int64_t seen_width = info.computes_presynaptic ? n : 0;
   Scratch scratch(kBlock * (Scratch::bytes<T>(width) + Scratch::bytes<T>(seen_width)) + Scratch::bytes<int32_t>(n) +
                   Scratch::bytes<T>(n));
@@ -63,6 +62,9 @@ void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const Ro
   for (auto& r : recurrent) r = scratch.take<T>(width);
   int32_t* index = scratch.take<int32_t>(n);
   T* value = scratch.take<T>(n);
+  StepMatrix<T> matrix;
+  matrix.aim(n, a.recurrent, width, 0, width);
+  matrix.plan(a.steps, end - begin, matrix.bytes());
   for (int64_t first = begin; first < end; first += kBlock) {
     const int64_t m = end - first < kBlock ? end - first : kBlock;
     for (int64_t t = 0; t < a.steps; ++t) {
@@ -73,7 +75,7 @@ void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const Ro
         aim_step(a, info, first + r, t, 0, row[r]);
         spikes[r] = presynaptic_of(info, rows, n, a.constants, row[r].before, seen[r]);
       }
-      multiply_rows(m, n, spikes, a.recurrent, width, recurrent, all, kDenseRate, index, value);
+      matrix.template multiply_sparse<kBlock>(m, spikes, recurrent, t, kDenseRate, index, value);
       for (int64_t r = 0; r < m; ++r) {
         rows.step(row[r]);
         finish_step(a, info, first + r, t, 0, row[r]);
@@ -151,16 +153,14 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
   const int64_t n = a.neurons, width = a.recurrent_stride;
   const Columns mine = Columns::of<T>(n, team);
   const int64_t block = end - begin < kBackwardBlock ? end - begin : kBackwardBlock;
-  // One sample alone reads the matrix once a step, whatever its layout.
-  const bool packs = block > 1;
-  const int64_t entries = packs ? Panels<T>::entries(n, mine.begin, mine.padded_end) : 0;
-  Scratch scratch((block + 2) * Scratch::bytes<T>(width) + Scratch::bytes<T>(entries));
+  Scratch scratch((block + 2) * Scratch::bytes<T>(width));
   T* recurrent[kBackwardBlock];
   for (int64_t r = 0; r < block; ++r) recurrent[r] = scratch.take<T>(width);
   T* grad_out = scratch.take<T>(width);
   const T* zeros = scratch.take<T>(width);
-  const Panels<T> panels(n, a.recurrent_transposed, width, mine.begin, packs ? mine.padded_end : mine.begin,
-                         scratch.take<T>(entries));
+  StepMatrix<T> matrix;
+  matrix.aim(n, a.recurrent_transposed, width, mine.begin, mine.padded_end);
+  matrix.plan(a.steps, block, matrix.bytes());
   for (int64_t first = begin; first < end; first += block) {
     const int64_t m = end - first < block ? end - first : block;
     for (int64_t r = 0; r < m; ++r) __builtin_memset(recurrent[r], 0, static_cast<size_t>(width) * sizeof(T));
@@ -176,11 +176,7 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
         later[r] = a.grad_current.row(b, t);
       }
       meet(team);  // everyone has written its columns of c_t
-      if (packs) {
-        panels.multiply(m, later, recurrent);
-      } else {
-        dense(m, n, later, a.recurrent_transposed, width, recurrent, mine.begin, mine.padded_end);
-      }
+      matrix.multiply(m, later, recurrent, t);
     }
     for (int64_t r = 0; r < m; ++r) {
       const int64_t at = (first + r) * n + mine.begin;

@@ -63,11 +63,53 @@ NT_HD void aim_network_step(const NetworkLayer<T>& layer, const ModelInfo& info,
   }
 }
 
+// The matrices of a layer, columns of one member of the team.
+template <class T>
+struct LayerMatrices {
+  StepMatrix<T> weight, recurrent;
+  void plan(int64_t steps, int64_t rows, int64_t step_bytes) {
+    weight.plan(steps, rows, step_bytes);
+    recurrent.plan(steps, rows, step_bytes);
+  }
+};
+
+// Those of a whole network. `steps` products with the same weights are to come.
+template <class T>
+class NetworkMatrices {
+ public:
+  NetworkMatrices(const Network<T>& net, const Team& team, bool transposed, int64_t steps, int64_t rows)
+      : layers_(new LayerMatrices<T>[static_cast<size_t>(net.layers)]) {
+    int64_t bytes = 0;
+    for (int64_t l = 0; l < net.layers; ++l) {
+      const NetworkLayer<T>& layer = net.layer[l];
+      const Columns inputs = Columns::of<T>(layer.inputs, team), mine = Columns::of<T>(layer.neurons, team);
+      if (transposed) {
+        layers_[l].weight.aim(layer.neurons, layer.weight_transposed, layer.transposed_stride, inputs.begin,
+                              inputs.padded_end);
+      } else {
+        layers_[l].weight.aim(layer.inputs, layer.weight, layer.weight_stride, mine.begin, mine.padded_end);
+      }
+      layers_[l].recurrent.aim(layer.neurons, transposed ? layer.recurrent_transposed : layer.recurrent,
+                               layer.recurrent_stride, mine.begin, mine.padded_end);
+      bytes += layers_[l].weight.bytes() + layers_[l].recurrent.bytes();
+    }
+    for (int64_t l = 0; l < net.layers; ++l) layers_[l].plan(steps, rows, bytes);
+  }
+  ~NetworkMatrices() { delete[] layers_; }
+  NetworkMatrices(const NetworkMatrices&) = delete;
+  NetworkMatrices& operator=(const NetworkMatrices&) = delete;
+
+  LayerMatrices<T>& operator[](int64_t l) const { return layers_[l]; }
+
+ private:
+  LayerMatrices<T>* layers_;
+};
+
 // One layer at step t for a block of samples; the team shares the columns.
 template <class T>
-void network_layer_step(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, bool last, const Team& team,
-                        const T* zeros, T* const* current, T* const* recurrent, T* const* seen, int32_t* index,
-                        T* value) {
+void network_layer_step(const NetworkLayer<T>& layer, LayerMatrices<T>& matrices, int64_t first, int64_t m, int64_t t,
+                        bool last, int64_t products, const Team& team, const T* zeros, T* const* current,
+                        T* const* recurrent, T* const* seen, int32_t* index, T* value) {
   const ModelInfo& info = model_info(layer.model);
   const RowKernels<T>& rows = rows_of<T>(layer.model, layer.surrogate);
   const Columns mine = Columns::of<T>(layer.neurons, team);
@@ -76,7 +118,7 @@ void network_layer_step(const NetworkLayer<T>& layer, int64_t first, int64_t m, 
     expand_input(layer, first + r, t);
     input[r] = layer.input.row(first + r, t);
   }
-  multiply_rows(m, layer.inputs, input, layer.weight, layer.weight_stride, current, mine, kDenseInput, index, value);
+  matrices.weight.template multiply_sparse<kBlock>(m, input, current, products, kDenseInput, index, value);
   StepRow<T> row[kBlock];
   const T* spikes[kBlock] = {};
   for (int64_t r = 0; r < m; ++r) {
@@ -88,8 +130,7 @@ void network_layer_step(const NetworkLayer<T>& layer, int64_t first, int64_t m, 
                                StateRows<T>(info, row[r].before, -mine.begin).row, seen[r]);
   }
   if (layer.recurrent != nullptr)
-    multiply_rows(m, layer.neurons, spikes, layer.recurrent, layer.recurrent_stride, recurrent, mine, kDenseRate, index,
-                  value);
+    matrices.recurrent.template multiply_sparse<kBlock>(m, spikes, recurrent, products, kDenseRate, index, value);
   // A recurrent layer without a trace of its presynaptic state updates it in place: nobody may still be reading it.
   if (layer.recurrent != nullptr && !layer.trace[info.presynaptic]) meet(team);
   for (int64_t r = 0; r < m; ++r) {
@@ -115,12 +156,13 @@ void network_forward(const Network<T>& net, int64_t begin, int64_t end, const Te
   const T* zeros = scratch.take<T>(widest);
   T* value = scratch.take<T>(widest);
   int32_t* index = scratch.take<int32_t>(widest);
+  const NetworkMatrices<T> matrices(net, team, false, net.steps, end - begin);
   for (int64_t first = begin; first < end; first += kBlock) {
     const int64_t m = end - first < kBlock ? end - first : kBlock;
     for (int64_t t = 0; t < net.steps; ++t) {
       for (int64_t l = 0; l < net.layers; ++l) {
-        network_layer_step(net.layer[l], first, m, t, t + 1 == net.steps, team, zeros, current, recurrent, seen, index,
-                           value);
+        network_layer_step(net.layer[l], matrices[l], first, m, t, t + 1 == net.steps, t, team, zeros, current,
+                           recurrent, seen, index, value);
         if (l + 1 < net.layers) meet(team);
       }
       if (t + 1 >= net.given && t + 1 < net.steps)
@@ -208,13 +250,11 @@ struct NetworkGradients {
 
 // What the layer's input receives, columns of this member: c_t W^T, through f where the layer reads [f(x), x].
 template <class T>
-void network_input_gradient(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, const Team& team,
-                            T* const* out) {
-  const Columns columns = Columns::of<T>(layer.inputs, team);
+void network_input_gradient(const NetworkLayer<T>& layer, int64_t first, int64_t m, int64_t t, T* const* out,
+                            StepMatrix<T>& weight_transposed) {
   const T* current[kBlock] = {};
   for (int64_t r = 0; r < m; ++r) current[r] = layer.grad_current.row(first + r, t);
-  dense(m, layer.neurons, current, layer.weight_transposed, layer.transposed_stride, out, columns.begin,
-        columns.padded_end);
+  weight_transposed.multiply(m, current, out, t);
   if (!layer.raw) return;
   const int64_t n = read_width(layer);  // no team here: all columns are this member's
   for (int64_t r = 0; r < m; ++r) {
@@ -227,13 +267,13 @@ void network_input_gradient(const NetworkLayer<T>& layer, int64_t first, int64_t
 // layers, or, when it was fed back, an output of the step before.
 template <class T>
 void network_hand_back(const Network<T>& net, int64_t l, int64_t first, int64_t m, int64_t t, const Team& team,
-                       NetworkGradients<T>& grads) {
+                       NetworkGradients<T>& grads, StepMatrix<T>& weight_transposed) {
   const int64_t first_output = net.layers - net.output_layers;
   const Columns mine = Columns::of<T>(read_width(net.layer[l]), team);
   if (l < net.fed_layers) {
     const Rows<T>& own_gradient = net.layer[l].grad_raw;
     if (t < net.given ? !own_gradient : net.feedback[l] < 0) return;
-    network_input_gradient(net.layer[l], first, m, t, team, grads.spare);
+    network_input_gradient(net.layer[l], first, m, t, grads.spare, weight_transposed);
     if (t < net.given) {
       for (int64_t r = 0; r < m; ++r) copy_row(mine.count(), grads.spare[r], own_gradient.row(first + r, t));
       return;
@@ -247,7 +287,7 @@ void network_hand_back(const Network<T>& net, int64_t l, int64_t first, int64_t 
     }
     return;
   }
-  network_input_gradient(net.layer[l], first, m, t, team, grads.spare);
+  network_input_gradient(net.layer[l], first, m, t, grads.spare, weight_transposed);
   const int64_t source = l >= first_output ? first_output - 1 : l - 1;
   const bool chain = source >= net.fed_layers || net.fed_layers == 1;
   for (int64_t r = 0; r < m; ++r) {
@@ -268,6 +308,7 @@ void network_backward(const Network<T>& net, int64_t begin, int64_t end, const T
   const FlushDenormals flush;
   // Every member keeps its own columns of all gradient rows; only c_t is shared, through grad_current.
   NetworkGradients<T> grads(net.layers, widest_row(net));
+  const NetworkMatrices<T> matrices(net, team, true, net.steps, end - begin);
   for (int64_t first = begin; first < end; first += kBlock) {
     const int64_t m = end - first < kBlock ? end - first : kBlock;
     for (int64_t l = 0; l < net.layers; ++l) {
@@ -281,13 +322,11 @@ void network_backward(const Network<T>& net, int64_t begin, int64_t end, const T
         clear_rows(m, grads.out[l], padded<T>(layer.neurons));
         meet(team);  // c_t of this layer is complete
         if (layer.recurrent_transposed != nullptr) {
-          const Columns mine = Columns::of<T>(layer.neurons, team);
           const T* current[kBlock] = {};
           for (int64_t r = 0; r < m; ++r) current[r] = layer.grad_current.row(first + r, t);
-          dense(m, layer.neurons, current, layer.recurrent_transposed, layer.recurrent_stride, grads.recurrent[l],
-                mine.begin, mine.padded_end);
+          matrices[l].recurrent.multiply(m, current, grads.recurrent[l], t);
         }
-        network_hand_back(net, l, first, m, t, team, grads);
+        network_hand_back(net, l, first, m, t, team, grads, matrices[l].weight);
       }
     }
     for (int64_t l = 0; l < net.layers; ++l) {

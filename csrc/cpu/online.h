@@ -19,7 +19,9 @@ class OnlineRun {
         batch_(net.network.batch),
         layers_(net.network.layers),
         widest_(widest_row(net.network)),
-        solvers_(net, team, arena_, widest_) {
+        solvers_(net, team, arena_, widest_),
+        // While it learns, the weights change from step to step.
+        matrices_(net.network, team, false, net.learn ? 0 : net.end - net.begin, net.network.batch) {
     for (auto& r : current_) r = arena_.take<T>(widest_);
     for (auto& r : recurrent_) r = arena_.take<T>(widest_);
     for (auto& r : seen_) r = arena_.take<T>(widest_);
@@ -127,7 +129,8 @@ class OnlineRun {
       const NetworkLayer<T> layer = at_step(l, t);
       for (int64_t first = 0; first < batch_; first += kBlock) {
         const int64_t m = batch_ - first < kBlock ? batch_ - first : kBlock;
-        network_layer_step(layer, first, m, 0, false, team_, zeros_, current_, recurrent_, seen_, index_, value_);
+        network_layer_step(layer, matrices_[l], first, m, 0, false, t, team_, zeros_, current_, recurrent_, seen_,
+                           index_, value_);
       }
       meet(team_);
       if (team_.rank == 0) keep_states(l, t);
@@ -194,7 +197,7 @@ class OnlineRun {
   }
 
   // Columns of this member of a learning signal.
-  void find_signal(int64_t s) {
+  void find_signal(int64_t s, int64_t t) {
     const OnlineSignal<T>& signal = net_.signal[s];
     const int64_t row = stride_of(signal.layer);
     const Columns mine = Columns::of<T>(net_.network.layer[signal.layer].neurons, team_);
@@ -205,15 +208,18 @@ class OnlineRun {
         continue;
       }
       for (int64_t j = mine.begin; j < mine.padded_end; ++j) total[j] = T(0);
-      for (int64_t k = 0; k < net_.network.output_layers; ++k) add_feedback(signal, k, b, mine, row, total);
+      for (int64_t k = 0; k < net_.network.output_layers; ++k) add_feedback(signal, k, b, t, mine, row, total);
     }
   }
 
-  void add_feedback(const OnlineSignal<T>& signal, int64_t k, int64_t b, const Columns& mine, int64_t row, T* total) {
+  void add_feedback(const OnlineSignal<T>& signal, int64_t k, int64_t b, int64_t t, const Columns& mine, int64_t row,
+                    T* total) {
     const int64_t l = first_output() + k, outputs = net_.network.layer[l].neurons, width = stride_of(l);
     const T *error = reduced_[k] + b * width, *matrix = signal.matrix[k];
     if (signal.kind[k] == Feedback::dense) {
-      multiply_rows<T>(1, outputs, &error, matrix, row, current_, mine, kDenseInput, index_, value_);
+      StepMatrix<T> weights;
+      weights.aim(outputs, matrix, row, mine.begin, mine.padded_end);
+      weights.template multiply_sparse<1>(1, &error, current_, t, kDenseInput, index_, value_);
       add_row(mine.count(), current_[0] + mine.begin, total + mine.begin);
     } else if (signal.kind[k] == Feedback::scalar) {
       T sum = T(0);
@@ -551,7 +557,7 @@ class OnlineRun {
 
   bool learn(int64_t t) {
     for (int64_t k = 0; k < net_.network.output_layers; ++k) find_errors(k, t);
-    for (int64_t s = 0; s < net_.signals; ++s) find_signal(s);
+    for (int64_t s = 0; s < net_.signals; ++s) find_signal(s, t);
     for (int64_t l = 0; l < layers_; ++l) {
       if (net_.layer[l].instantaneous) find_post(l, t);
       if (net_.layer[l].memory) find_jacobian(l, t);
@@ -650,6 +656,7 @@ class OnlineRun {
   Arena arena_;
   int64_t batch_, layers_, widest_, updates_ = 0;
   Solvers<T> solvers_;
+  NetworkMatrices<T> matrices_;
   T *current_[kBlock], *recurrent_[kBlock], *seen_[kBlock];
   T *zeros_, *ones_, *value_, *rows_, *gradient_, *pre_, *constants_;
   int32_t* index_;

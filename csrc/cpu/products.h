@@ -25,14 +25,26 @@ NT_HD void dense_tile(int64_t k, const T* const* a, const T* NT_RESTRICT b, int6
     for (int q = 0; q < VECTORS; ++q) store(c[r] + column + q * W, sum[r][q]);
 }
 
+// How the columns of a matrix are read at a step. Matrices of a step that do not fit the cache are read in narrow
+// pieces and every other step backwards: what was read last is then still in the cache, while a matrix somewhat larger
+// than the cache that is always read in one direction never is.
+struct Walk {
+  bool narrow = false, back = false;
+};
+
 // Columns [begin, end) of c = a b for ROWS rows; begin and end are multiples of the padding. b starts at column begin.
-template <int ROWS, class T>
-NT_HD void dense_rows(int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin,
-                      int64_t end) {
+template <int ROWS, bool kNarrow, class T>
+NT_HD void dense_rows(int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin, int64_t end,
+                      bool back = false) {
   constexpr int64_t W = Simd<T>::kWidth;
-  constexpr int kWide = ROWS == 1 ? (kVectorBytes == 64 ? 16 : 8) : (kVectorBytes == 64 ? 4 : 2);
-  int64_t j = begin;
-  for (; j + kWide * W <= end; j += kWide * W) dense_tile<ROWS, kWide>(k, a, b + (j - begin), stride, c, j);
+  constexpr int kMost = kVectorBytes == 64 ? 16 : 8;  // registers that hold sums of one row
+  constexpr int kWide = ROWS > 1 ? kMost / 4 : kNarrow && kMost == 16 ? 4 : kMost;
+  const int64_t rest = begin + (end - begin) / (kWide * W) * (kWide * W);
+  for (int64_t i = begin; i < rest; i += kWide * W) {
+    const int64_t j = back ? rest - kWide * W - (i - begin) : i;
+    dense_tile<ROWS, kWide>(k, a, b + (j - begin), stride, c, j);
+  }
+  int64_t j = rest;
   for (; j + 2 * W <= end; j += 2 * W) dense_tile<ROWS, 2>(k, a, b + (j - begin), stride, c, j);
   for (; j + W <= end; j += W) dense_tile<ROWS, 1>(k, a, b + (j - begin), stride, c, j);
 }
@@ -40,52 +52,20 @@ NT_HD void dense_rows(int64_t k, const T* const* a, const T* b, int64_t stride, 
 // The same for m rows, four at a time.
 template <class T>
 NT_HD void dense(int64_t m, int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin,
-                 int64_t end) {
+                 int64_t end, Walk walk = {}) {
   int64_t r = 0;
   b += begin;
-  for (; r + 4 <= m; r += 4) dense_rows<4>(k, a + r, b, stride, c + r, begin, end);
+  for (; r + 4 <= m; r += 4) dense_rows<4, false>(k, a + r, b, stride, c + r, begin, end, walk.back);
   if (r + 2 <= m) {
-    dense_rows<2>(k, a + r, b, stride, c + r, begin, end);
+    dense_rows<2, false>(k, a + r, b, stride, c + r, begin, end, walk.back);
     r += 2;
   }
-  if (r < m) dense_rows<1>(k, a + r, b, stride, c + r, begin, end);
+  if (r == m) return;
+  if (walk.narrow)
+    dense_rows<1, true>(k, a + r, b, stride, c + r, begin, end, walk.back);
+  else
+    dense_rows<1, false>(k, a + r, b, stride, c + r, begin, end, walk.back);
 }
-
-// A matrix that many rows are multiplied with, copied panel by panel: four cache lines of every row in one place, which
-// stays in the second-level cache while all rows pass by. Columns [begin, end), multiples of the padding.
-template <class T>
-struct Panels {
-  static constexpr int64_t kWidth = 256 / static_cast<int64_t>(sizeof(T));
-
-  static int64_t entries(int64_t k, int64_t begin, int64_t end) { return k * (end - begin); }
-
-  Panels(int64_t k, const T* matrix, int64_t stride, int64_t begin, int64_t end, T* memory)
-      : k_(k), begin_(begin), end_(end), data_(memory) {
-    for (int64_t j = begin; j < end; j += kWidth) {
-      const int64_t width = end - j < kWidth ? end - j : kWidth;
-      for (int64_t p = 0; p < k; ++p, memory += width)
-        __builtin_memcpy(memory, matrix + p * stride + j, static_cast<size_t>(width) * sizeof(T));
-    }
-  }
-
-  // c = a times the matrix, its columns, for m rows.
-  NT_HD void multiply(int64_t m, const T* const* a, T* const* c) const {
-    const T* panel = data_;
-    for (int64_t j = begin_; j < end_; j += kWidth) {
-      const int64_t width = end_ - j < kWidth ? end_ - j : kWidth;
-      int64_t r = 0;
-      for (; r + 6 <= m; r += 6) dense_rows<6>(k_, a + r, panel, width, c + r, j, j + width);
-      if (r + 4 <= m) dense_rows<4>(k_, a + r, panel, width, c + r, j, j + width), r += 4;
-      if (r + 2 <= m) dense_rows<2>(k_, a + r, panel, width, c + r, j, j + width), r += 2;
-      if (r < m) dense_rows<1>(k_, a + r, panel, width, c + r, j, j + width);
-      panel += k_ * width;
-    }
-  }
-
- private:
-  int64_t k_, begin_, end_;
-  const T* data_;
-};
 
 // Indices and values of the entries that are not zero, ascending; both outputs hold n entries.
 template <class T>
