@@ -49,6 +49,7 @@ struct LayerForward {
   T* final_state[kMaxStates] = {};    // [B, neurons] each: written
   Rows<T> trace[kMaxStates];          // written where given: the state after each step
   Rows<T> out;                        // activation(output state); null when it is the trace of the output state itself
+  bool streams = false;               // traces are written past the caches, which they would only flush
 };
 
 // Its adjoint. `trace` and `initial` are those of the forward run; traces that the adjoint does not need may be null.
@@ -68,6 +69,7 @@ struct LayerBackward {
   T* grad_state[kMaxStates] = {};        // [B, neurons]: in dL/d(final state), out dL/d(initial state)
   Rows<T> grad_current;                  // written: dL/d(x_t W)
   T* grad_constants = nullptr;           // [B, constants, neurons], added to; null when not wanted
+  bool streams = false;                  // grad_current is written past the caches
 };
 
 }  // namespace nt

@@ -5,6 +5,7 @@
 #include "models/models.h"
 #include "ops/info.h"
 #include "ops/layer.h"
+#include "ops/memory.h"
 #include "ops/network.h"
 #include "ops/online.h"
 #include "ops/rls.h"
@@ -97,6 +98,8 @@ STABLE_TORCH_LIBRARY(neurotorch, m) {
   m.def(#name NT_BACKWARD_SCHEMA);
   NT_MODELS(NT_DEFINE)
 #undef NT_DEFINE
+  // Hands unused buffers back to the system (ops/memory.h).
+  m.def("release_memory() -> int");
   // A whole network in closed loop and its adjoint (ops/network.h).
   m.def(
       "network_forward(Tensor[] inputs, Tensor[] weights, Tensor[] state, Tensor[] constants, Tensor?[] teacher, "
@@ -139,4 +142,5 @@ STABLE_TORCH_LIBRARY_IMPL(neurotorch, CUDA, m) {
 STABLE_TORCH_LIBRARY_IMPL(neurotorch, CompositeExplicitAutograd, m) {
   m.impl("build_info", TORCH_BOX(&nt::build_info));
   m.impl("model_info", TORCH_BOX(&nt::model_info));
+  m.impl("release_memory", TORCH_BOX(&nt::release_memory));
 }

@@ -6,14 +6,14 @@
 
 NT_NAMESPACE_BEGIN
 
-// Points `row` at the state before and after step t of sample b, columns from `column` on. A state without a trace
-// lives in its final_state row and is updated in place.
+// Points `row` at the state before and after step t of sample b, columns from `column` on. A state without a trace, or
+// whose trace is streamed, lives in its final_state row and is updated in place.
 template <class T>
 NT_HD void aim_step(const LayerForward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column,
                     StepRow<T>& row) {
   for (int k = 0; k < info.states; ++k) {
     const int64_t at = b * a.neurons + column;
-    if (a.trace[k]) {
+    if (a.trace[k] && !a.streams) {
       row.before[k] = t == 0 ? a.initial[k] + at : a.trace[k].row(b, t - 1) + column;
       row.after[k] = a.trace[k].row(b, t) + column;
     } else {
@@ -28,6 +28,8 @@ template <class T>
 NT_HD void finish_step(const LayerForward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column,
                        const StepRow<T>& row) {
   if (a.out) activate_row(a.activation, row.n, row.after[info.output], a.out.row(b, t) + column);
+  for (int k = 0; a.streams && k < info.states; ++k)
+    if (a.trace[k]) stream_row(row.n, row.after[k], a.trace[k].row(b, t) + column);
   if (t + 1 < a.steps) return;
   for (int k = 0; k < info.states; ++k) copy_row(row.n, row.after[k], a.final_state[k] + b * a.neurons + column);
 }
@@ -90,6 +92,7 @@ void layer_forward(const LayerForward<T>& a, int64_t begin, int64_t end) {
   const ModelInfo& info = model_info(a.model);
   const RowKernels<T>& rows = rows_of<T>(a.model, a.surrogate);
   a.recurrent ? forward_recurrent(a, info, rows, begin, end) : forward_independent(a, info, rows, begin, end);
+  if (a.streams) finish_streams();
 }
 
 // ---- adjoint -------------------------------------------------------------------------------------------------
@@ -120,6 +123,18 @@ NT_HD void aim_adjoint(const LayerBackward<T>& a, const ModelInfo& info, int64_t
   row.grad_current = a.grad_current.row(b, t) + column;
 }
 
+// What the adjoint of the step before t will read: time runs backwards, which the processor does not foresee.
+template <class T>
+NT_HD void prefetch_adjoint(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column,
+                            int64_t n) {
+  if (t < 2) return;
+  if (a.grad_out) prefetch_row(n, a.grad_out.row(b, t - 1) + column);
+  for (int k = 0; k < info.states; ++k) {
+    if (a.trace[k]) prefetch_row(n, a.trace[k].row(b, t - 2) + column);
+    if (a.grad_trace[k]) prefetch_row(n, a.grad_trace[k].row(b, t - 1) + column);
+  }
+}
+
 template <class T>
 NT_HD T* grad_constants_row(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t column) {
   return a.grad_constants == nullptr ? nullptr : a.grad_constants + b * info.constants * a.neurons + column;
@@ -129,9 +144,9 @@ template <class T>
 void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin,
                           int64_t end) {
   const int64_t tiles = tiles_of(a.neurons);
-  Scratch scratch(2 * Scratch::bytes<T>(kTile));
+  Scratch scratch(3 * Scratch::bytes<T>(kTile));
   const T* zeros = scratch.take<T>(kTile);
-  T* grad_out = scratch.take<T>(kTile);
+  T *grad_out = scratch.take<T>(kTile), *grad_current = scratch.take<T>(kTile);
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t b = unit / tiles, column = unit % tiles * kTile;
     const int64_t n = a.neurons - column < kTile ? a.neurons - column : kTile;
@@ -142,7 +157,11 @@ void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, cons
                          nullptr,   grad_constants_row(a, info, b, column)};
     for (int64_t t = a.steps - 1; t >= 0; --t) {
       aim_adjoint(a, info, b, t, column, zeros, grad_out, row);
+      prefetch_adjoint(a, info, b, t, column, n);
+      T* target = row.grad_current;
+      if (a.streams) row.grad_current = grad_current;
       rows.adjoint(row, t == 0, a.grad_constants != nullptr);
+      if (a.streams) stream_row(n, grad_current, target);
     }
   }
 }
@@ -193,6 +212,7 @@ void layer_backward(const LayerBackward<T>& a, int64_t begin, int64_t end, const
   const RowKernels<T>& rows = rows_of<T>(a.model, a.surrogate);
   a.recurrent_transposed ? backward_recurrent(a, info, rows, begin, end, team)
                          : backward_independent(a, info, rows, begin, end);
+  if (a.streams) finish_streams();
 }
 
 NT_NAMESPACE_END

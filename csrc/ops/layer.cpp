@@ -1,5 +1,6 @@
 #include "layer.h"
 
+
 #include "cuda.h"
 #include "projection.h"
 #include "team.h"
@@ -87,6 +88,12 @@ TensorList contiguous_all(const TensorList& list) {
   return out;
 }
 
+// A sequence that the caches cannot hold until it is read again.
+bool streams(const Call& call, int64_t steps, size_t bytes) {
+  constexpr int64_t kLeast = int64_t{16} << 20;
+  return call.batch * steps * call.neurons * static_cast<int64_t>(bytes) >= kLeast;
+}
+
 // Runs steps [0, current.size(1)) of a segment from `initial`, writing `finals`, the given traces and `out`.
 template <class T>
 void run_forward(const Call& call, const Tensor& current, const std::optional<Tensor>& recurrent,
@@ -106,6 +113,7 @@ void run_forward(const Call& call, const Tensor& current, const std::optional<Te
   }
   if (out) (call.output_is_trace ? a.trace[call.info.output] : a.out) = write_rows<T>(*out);
   if (!call.x.is_cpu()) return cuda_layer_forward(a, call.x);
+  a.streams = !recurrent && streams(call, a.steps, sizeof(T));
   const Kernels<T>& kernel = of<T>(kernels());
   if (recurrent) {
     for_samples(call.batch, false,
@@ -229,6 +237,7 @@ void run_backward(const Call& call, const Segment& segment, const OptionalTensor
   a.grad_current = write_rows<T>(segment.grad_current);
   if (grad_constants) a.grad_constants = grad_constants->mutable_data_ptr<T>();
   if (!call.x.is_cpu()) return cuda_layer_backward(a, call.x);
+  a.streams = !recurrent_transposed && streams(call, a.steps, sizeof(T));
   const Kernels<T>& kernel = of<T>(kernels());
   if (recurrent_transposed) {
     for_samples(call.batch, true,

@@ -5,16 +5,13 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "../cpu/kernels.h"
+#include "memory.h"
 
 namespace nt {
 
@@ -84,27 +81,8 @@ inline Tensor steps_of(const Tensor& t, int64_t begin, int64_t count) {
   return begin == 0 && count == t.size(1) ? t : torch::stable::narrow(const_cast<Tensor&>(t), 1, begin, count);
 }
 
-// Asks for large pages under fresh memory of some MiB: one fault for every 4 KiB costs more than the arithmetic that
-// fills them. Where the system does not grant them, nothing changes.
-inline void prefer_large_pages(const Tensor& t) {
-#if defined(__linux__)
-  constexpr uintptr_t kPage = uintptr_t{2} << 20, kLeast = 2 * kPage;
-  const bool is_single = t.scalar_type() == ScalarType::Float;
-  const auto bytes = static_cast<uintptr_t>(t.numel()) * (is_single ? sizeof(float) : sizeof(double));
-  if (!t.is_cpu() || bytes < kLeast) return;
-  const auto begin = is_single ? reinterpret_cast<uintptr_t>(t.mutable_data_ptr<float>())
-                               : reinterpret_cast<uintptr_t>(t.mutable_data_ptr<double>());
-  const uintptr_t first = (begin + kPage - 1) / kPage * kPage, last = (begin + bytes) / kPage * kPage;
-  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#else
-  (void)t;
-#endif
-}
-
 inline Tensor empty_of(const Tensor& like, const std::vector<int64_t>& sizes) {
-  const Tensor out = torch::stable::new_empty(like, {sizes.data(), sizes.size()});
-  prefer_large_pages(out);
-  return out;
+  return like.is_cpu() ? pooled_empty(like, sizes) : torch::stable::new_empty(like, {sizes.data(), sizes.size()});
 }
 
 // What stands for a gradient that nobody asked for; each one its own, since outputs of operators must not share memory.
