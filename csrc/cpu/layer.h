@@ -56,28 +56,29 @@ template <class T>
 void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin,
                        int64_t end) {
   const int64_t n = a.neurons, width = a.recurrent_stride;
-  const int64_t seen_width = info.computes_presynaptic ? n : 0;
-  Scratch scratch(kBlock * (Scratch::bytes<T>(width) + Scratch::bytes<T>(seen_width)) + Scratch::bytes<int32_t>(n) +
-                  Scratch::bytes<T>(n));
-  T *recurrent[kBlock], *seen[kBlock];
-  for (auto& r : seen) r = scratch.take<T>(seen_width);
-  for (auto& r : recurrent) r = scratch.take<T>(width);
-  int32_t* index = scratch.take<int32_t>(n);
-  T* value = scratch.take<T>(n);
   StepMatrix<T> matrix;
   matrix.aim(n, a.recurrent, width, 0, width);
   matrix.plan(a.steps, end - begin, matrix.bytes());
-  for (int64_t first = begin; first < end; first += kBlock) {
-    const int64_t m = end - first < kBlock ? end - first : kBlock;
+  constexpr int64_t kMost = StepMatrix<T>::kFarBlock;
+  const int64_t block = end - begin < matrix.block() ? end - begin : matrix.block();
+  const int64_t seen_width = info.computes_presynaptic ? n : 0;
+  Scratch scratch(block * (Scratch::bytes<T>(width) + Scratch::bytes<T>(seen_width)) +
+                  Scratch::bytes<int32_t>(block * n) + Scratch::bytes<T>(block * n));
+  T *recurrent[kMost], *seen[kMost];
+  for (int64_t r = 0; r < block; ++r) recurrent[r] = scratch.take<T>(width), seen[r] = scratch.take<T>(seen_width);
+  int32_t* index = scratch.take<int32_t>(block * n);
+  T* value = scratch.take<T>(block * n);
+  for (int64_t first = begin; first < end; first += block) {
+    const int64_t m = end - first < block ? end - first : block;
     for (int64_t t = 0; t < a.steps; ++t) {
-      StepRow<T> row[kBlock];
-      const T* spikes[kBlock] = {};
+      StepRow<T> row[kMost];
+      const T* spikes[kMost] = {};
       for (int64_t r = 0; r < m; ++r) {
         row[r] = {n, a.constants, n, {}, {}, nullptr, recurrent[r]};
         aim_step(a, info, first + r, t, 0, row[r]);
         spikes[r] = presynaptic_of(info, rows, n, a.constants, row[r].before, seen[r]);
       }
-      matrix.template multiply_sparse<kBlock>(m, spikes, recurrent, t, kDenseRate, index, value);
+      matrix.multiply_sparse(m, spikes, recurrent, t, kDenseRate, index, value);
       for (int64_t r = 0; r < m; ++r) {
         rows.step(row[r]);
         finish_step(a, info, first + r, t, 0, row[r]);

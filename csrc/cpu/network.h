@@ -118,7 +118,7 @@ void network_layer_step(const NetworkLayer<T>& layer, LayerMatrices<T>& matrices
     expand_input(layer, first + r, t);
     input[r] = layer.input.row(first + r, t);
   }
-  matrices.weight.template multiply_sparse<kBlock>(m, input, current, products, kDenseInput, index, value);
+  matrices.weight.multiply_sparse(m, input, current, products, kDenseInput, index, value);
   StepRow<T> row[kBlock];
   const T* spikes[kBlock] = {};
   for (int64_t r = 0; r < m; ++r) {
@@ -130,7 +130,7 @@ void network_layer_step(const NetworkLayer<T>& layer, LayerMatrices<T>& matrices
                                StateRows<T>(info, row[r].before, -mine.begin).row, seen[r]);
   }
   if (layer.recurrent != nullptr)
-    matrices.recurrent.template multiply_sparse<kBlock>(m, spikes, recurrent, products, kDenseRate, index, value);
+    matrices.recurrent.multiply_sparse(m, spikes, recurrent, products, kDenseRate, index, value);
   // A recurrent layer without a trace of its presynaptic state updates it in place: nobody may still be reading it.
   if (layer.recurrent != nullptr && !layer.trace[info.presynaptic]) meet(team);
   for (int64_t r = 0; r < m; ++r) {
@@ -148,14 +148,14 @@ template <class T>
 void network_forward(const Network<T>& net, int64_t begin, int64_t end, const Team& team) {
   const FlushDenormals flush;
   const int64_t widest = widest_row(net);
-  Scratch scratch((3 * kBlock + 2) * Scratch::bytes<T>(widest) + Scratch::bytes<int32_t>(widest));
+  Scratch scratch((4 * kBlock + 1) * Scratch::bytes<T>(widest) + kBlock * Scratch::bytes<int32_t>(widest));
   T *current[kBlock], *recurrent[kBlock], *seen[kBlock];
   for (auto& r : current) r = scratch.take<T>(widest);
   for (auto& r : recurrent) r = scratch.take<T>(widest);
   for (auto& r : seen) r = scratch.take<T>(widest);
   const T* zeros = scratch.take<T>(widest);
-  T* value = scratch.take<T>(widest);
-  int32_t* index = scratch.take<int32_t>(widest);
+  T* value = scratch.take<T>(kBlock * widest);
+  int32_t* index = scratch.take<int32_t>(kBlock * widest);
   const NetworkMatrices<T> matrices(net, team, false, net.steps, end - begin);
   for (int64_t first = begin; first < end; first += kBlock) {
     const int64_t m = end - first < kBlock ? end - first : kBlock;

@@ -25,8 +25,8 @@ class OnlineRun {
     for (auto& r : current_) r = arena_.take<T>(widest_);
     for (auto& r : recurrent_) r = arena_.take<T>(widest_);
     for (auto& r : seen_) r = arena_.take<T>(widest_);
-    zeros_ = arena_.take<T>(widest_), ones_ = arena_.take<T>(widest_), value_ = arena_.take<T>(widest_);
-    index_ = arena_.take<int32_t>(widest_);
+    zeros_ = arena_.take<T>(widest_), ones_ = arena_.take<T>(widest_), value_ = arena_.take<T>(kBlock * widest_);
+    index_ = arena_.take<int32_t>(kBlock * widest_);
     rows_ = arena_.take<T>((kMaxStates + 1) * widest_), gradient_ = arena_.take<T>(widest_);
     for (int64_t j = 0; j < widest_; ++j) ones_[j] = T(1);
     local_ = arena_.take<Local<T>>(layers_);
@@ -219,7 +219,7 @@ class OnlineRun {
     if (signal.kind[k] == Feedback::dense) {
       StepMatrix<T> weights;
       weights.aim(outputs, matrix, row, mine.begin, mine.padded_end);
-      weights.template multiply_sparse<1>(1, &error, current_, t, kDenseInput, index_, value_);
+      weights.multiply_sparse(1, &error, current_, t, kDenseInput, index_, value_);
       add_row(mine.count(), current_[0] + mine.begin, total + mine.begin);
     } else if (signal.kind[k] == Feedback::scalar) {
       T sum = T(0);

@@ -74,14 +74,15 @@ int64_t compress(int64_t n, const T* row, int32_t* index, T* value) {
   int64_t i = 0;
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 4) {
+    constexpr int64_t kAhead = 1024;  // one page: the processor's own guesses end with it
     __m512i id = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i sixteen = _mm512_set1_epi32(16);
     // The compressed vectors are stored whole, which is faster than a masked store; up to the last full one there is
-    // room.
+    // room. Empty ones too: a jump over them would be guessed wrong too often.
     for (; i + 16 <= n; i += 16, id = _mm512_add_epi32(id, sixteen)) {
+      __builtin_prefetch(row + i + kAhead);
       const __m512 v = _mm512_loadu_ps(row + i);
       const __mmask16 mask = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-      if (mask == 0) continue;
       _mm512_storeu_si512(index + count, _mm512_maskz_compress_epi32(mask, id));
       _mm512_storeu_ps(value + count, _mm512_maskz_compress_ps(mask, v));
       count += __builtin_popcount(mask);
@@ -104,6 +105,23 @@ int64_t count_nonzero(int64_t n, const T* values) {
   return count;
 }
 
+template <int V>
+struct Number {
+  static constexpr int value = V;
+};
+
+// f(Number<count>) for a count from 1 to most.
+template <int MOST, class F>
+NT_HD void with_number(int64_t count, const F& f) {
+  if constexpr (MOST > 1) {
+    if (count < MOST) return with_number<MOST - 1>(count, f);
+  }
+  f(Number<MOST>{});
+}
+
+// Registers that hold the sums of one row: more columns are summed in several passes over the events.
+constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
+
 template <int VECTORS, class T>
 NT_HD void gather_tile(int64_t count, const int32_t* index, const T* value, const T* weight, int64_t stride, T* out) {
   constexpr int64_t W = Simd<T>::kWidth;
@@ -120,11 +138,12 @@ template <class T>
 NT_HD void gather_columns(int64_t count, const int32_t* index, const T* value, const T* weight, int64_t stride, T* out,
                           int64_t begin, int64_t end) {
   constexpr int64_t W = Simd<T>::kWidth;
-  constexpr int kWide = kVectorBytes == 64 ? 16 : 8;
   int64_t j = begin;
-  for (; j + kWide * W <= end; j += kWide * W) gather_tile<kWide>(count, index, value, weight + j, stride, out + j);
-  for (; j + 4 * W <= end; j += 4 * W) gather_tile<4>(count, index, value, weight + j, stride, out + j);
-  for (; j + W <= end; j += W) gather_tile<1>(count, index, value, weight + j, stride, out + j);
+  for (; j + kSums * W <= end; j += kSums * W) gather_tile<kSums>(count, index, value, weight + j, stride, out + j);
+  if (j == end) return;
+  with_number<kSums - 1>((end - j) / W, [&](auto vectors) NT_INLINE {
+    gather_tile<decltype(vectors)::value>(count, index, value, weight + j, stride, out + j);
+  });
 }
 
 template <class T>
@@ -133,17 +152,22 @@ void gather(int64_t n, int64_t count, const int32_t* index, const T* value, cons
   gather_columns(count, index, value, weight, stride, out, 0, n);
 }
 
+// The last vector has only some lanes.
 template <int VECTORS, class T>
 NT_HD void outer_tile(int64_t first, int64_t last, const int32_t* row, const T* value, const T* const* rows,
-                      int64_t column, T* grad) {
+                      int64_t column, Lanes<T> lanes, T* grad) {
   constexpr int64_t W = Simd<T>::kWidth;
+  constexpr int kFull = VECTORS - 1;
   Vector<T> sum[VECTORS];
-  for (int q = 0; q < VECTORS; ++q) sum[q] = load(grad + column + q * W);
+  for (int q = 0; q < kFull; ++q) sum[q] = load(grad + column + q * W);
+  sum[kFull] = load(grad + column + kFull * W, lanes);
   for (int64_t e = first; e < last; ++e) {
     const T* line = rows[row[e]] + column;
-    for (int q = 0; q < VECTORS; ++q) sum[q] = fma(value[e], load(line + q * W), sum[q]);
+    for (int q = 0; q < kFull; ++q) sum[q] = fma(value[e], load(line + q * W), sum[q]);
+    sum[kFull] = fma(value[e], load(line + kFull * W, lanes), sum[kFull]);
   }
-  for (int q = 0; q < VECTORS; ++q) store(grad + column + q * W, sum[q]);
+  for (int q = 0; q < kFull; ++q) store(grad + column + q * W, sum[q]);
+  store(grad + column + kFull * W, sum[kFull], lanes);
 }
 
 template <class T>
@@ -151,20 +175,17 @@ void scatter_outer(int64_t n, int64_t begin, int64_t end, const int32_t* start, 
                    const T* const* rows, T* grad, int64_t stride) {
   const FlushDenormals flush;
   constexpr int64_t W = Simd<T>::kWidth;
-  constexpr int kWide = kVectorBytes == 64 ? 16 : 8;
+  const Lanes<T> all(W), some(n % W == 0 ? W : n % W);
   for (int64_t p = begin; p < end; ++p) {
     const int64_t first = start[p], last = start[p + 1];
     if (first == last) continue;
     T* target = grad + p * stride;
     int64_t j = 0;
-    for (; j + kWide * W <= n; j += kWide * W) outer_tile<kWide>(first, last, row, value, rows, j, target);
-    for (; j + 4 * W <= n; j += 4 * W) outer_tile<4>(first, last, row, value, rows, j, target);
-    for (; j + W <= n; j += W) outer_tile<1>(first, last, row, value, rows, j, target);
-    for (; j < n; ++j) {
-      T sum = target[j];
-      for (int64_t e = first; e < last; ++e) sum = NT_FMA(value[e], rows[row[e]][j], sum);
-      target[j] = sum;
-    }
+    for (; j + kSums * W <= n; j += kSums * W) outer_tile<kSums>(first, last, row, value, rows, j, all, target);
+    if (j == n) continue;
+    with_number<kSums>((n - j + W - 1) / W, [&](auto vectors) NT_INLINE {
+      outer_tile<decltype(vectors)::value>(first, last, row, value, rows, j, some, target);
+    });
   }
 }
 

@@ -9,6 +9,7 @@
 
 #define NT_RESTRICT __restrict__
 #define NT_SIMD _Pragma("GCC ivdep")
+#define NT_INLINE __attribute__((always_inline))
 
 NT_NAMESPACE_BEGIN
 
@@ -36,6 +37,61 @@ template <class T>
 NT_HD void store(T* p, Vector<T> v) {
   *reinterpret_cast<Vector<T>*>(p) = v;
 }
+
+// The first lanes of a vector, 1 to all of them: the others are read as zero and not written.
+template <class T>
+struct Lanes {
+  explicit Lanes(int64_t count) {
+#if defined(__AVX512F__)
+    mask = static_cast<unsigned short>((1u << count) - 1);
+#elif defined(__AVX2__)
+    for (int64_t i = 0; i < Simd<T>::kWidth; ++i) reinterpret_cast<T*>(&mask)[i] = T(0);
+    __builtin_memset(&mask, 0xff, static_cast<size_t>(count) * sizeof(T));
+#else
+    this->count = count;
+#endif
+  }
+#if defined(__AVX512F__)
+  unsigned short mask;
+#elif defined(__AVX2__)
+  __m256i mask;
+#else
+  int64_t count;
+#endif
+};
+
+#if defined(__AVX512F__)
+NT_HD Vector<float> load(const float* p, Lanes<float> lanes) {
+  return (Vector<float>)_mm512_maskz_loadu_ps(lanes.mask, p);
+}
+NT_HD Vector<double> load(const double* p, Lanes<double> lanes) {
+  return (Vector<double>)_mm512_maskz_loadu_pd(static_cast<__mmask8>(lanes.mask), p);
+}
+NT_HD void store(float* p, Vector<float> v, Lanes<float> lanes) { _mm512_mask_storeu_ps(p, lanes.mask, (__m512)v); }
+NT_HD void store(double* p, Vector<double> v, Lanes<double> lanes) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lanes.mask), (__m512d)v);
+}
+#elif defined(__AVX2__)
+NT_HD Vector<float> load(const float* p, Lanes<float> lanes) {
+  return (Vector<float>)_mm256_maskload_ps(p, lanes.mask);
+}
+NT_HD Vector<double> load(const double* p, Lanes<double> lanes) {
+  return (Vector<double>)_mm256_maskload_pd(p, lanes.mask);
+}
+NT_HD void store(float* p, Vector<float> v, Lanes<float> lanes) { _mm256_maskstore_ps(p, lanes.mask, (__m256)v); }
+NT_HD void store(double* p, Vector<double> v, Lanes<double> lanes) { _mm256_maskstore_pd(p, lanes.mask, (__m256d)v); }
+#else
+template <class T>
+NT_HD Vector<T> load(const T* p, Lanes<T> lanes) {
+  Vector<T> v = {};
+  for (int64_t i = 0; i < lanes.count; ++i) v[i] = p[i];
+  return v;
+}
+template <class T>
+NT_HD void store(T* p, Vector<T> v, Lanes<T> lanes) {
+  for (int64_t i = 0; i < lanes.count; ++i) p[i] = v[i];
+}
+#endif
 
 // a * b + c with the rounding of NT_FMA.
 #if defined(__AVX512F__)

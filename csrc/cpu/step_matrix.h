@@ -37,38 +37,45 @@ class StepMatrix {
 
   // c = a times the matrix, its columns, for m rows at step t; the copy is made when it is first needed.
   void multiply(int64_t m, const T* const* a, T* const* c, int64_t t) {
-    const Walk walk = {far_, far_ && t % 2 != 0};
-    if (!packs_) return dense(m, k_, a, matrix_, stride_, c, begin_, end_, walk);
-    if (panels_ == nullptr) pack();
-    for (int64_t i = 0; i < count_; ++i) {
-      const int64_t panel = walk.back ? count_ - 1 - i : i;
-      const int64_t first = lines_before(panel), width = (lines_before(panel + 1) - first) * kLine;
-      const T* data = panels_ + first * kLine * k_;
-      const int64_t column = begin_ + first * kLine;
+    if (!packs_) return dense(m, k_, a, matrix_, stride_, c, begin_, end_, Walk{far_, backwards(t)});
+    for_panels(t, [&](const T* panel, int64_t column, int64_t width) {
       int64_t r = 0;
-      for (; r + 6 <= m; r += 6) panel_rows<6>(a + r, data, width, c + r, column);
-      if (r + 4 <= m) panel_rows<4>(a + r, data, width, c + r, column), r += 4;
-      if (r + 2 <= m) panel_rows<2>(a + r, data, width, c + r, column), r += 2;
-      if (r < m) panel_rows<1>(a + r, data, width, c + r, column);
-    }
+      for (; r + 6 <= m; r += 6) panel_rows<6>(a + r, panel, width, c + r, column);
+      if (r + 4 <= m) panel_rows<4>(a + r, panel, width, c + r, column), r += 4;
+      if (r + 2 <= m) panel_rows<2>(a + r, panel, width, c + r, column), r += 2;
+      if (r < m) panel_rows<1>(a + r, panel, width, c + r, column);
+    });
   }
 
+  // Rows that one product should take at least, so that a matrix beyond the cache is not fetched anew for each.
+  int64_t block() const { return far_ ? kFarBlock : kNearBlock; }
+  static constexpr int64_t kNearBlock = 4, kFarBlock = 32;
+
   // The same, where the rows of `a` have many zeros: only matrix rows of other entries are read, while these are at
-  // most a share of `dense_rate`. `index` and `value` hold k entries. Both ways give the same bits.
-  template <int64_t kRows>
+  // most a share of `dense_rate`. `index` and `value` hold k entries for each of up to kFarBlock rows. All ways give
+  // the same bits.
   void multiply_sparse(int64_t m, const T* const* a, T* const* c, int64_t t, double dense_rate, int32_t* index,
                        T* value) {
-    const T* dense_a[kRows];
-    T* dense_c[kRows];
-    int64_t many = 0;
+    const T* dense_a[kFarBlock];
+    T* dense_c[kFarBlock];
+    T* sparse_c[kFarBlock];
+    int64_t events[kFarBlock];
+    int64_t many = 0, few = 0;
     for (int64_t r = 0; r < m; ++r) {
-      const int64_t count = compress(k_, a[r], index, value);
+      const int64_t count = compress(k_, a[r], index + few * k_, value + few * k_);
       if (static_cast<double>(count) > dense_rate * static_cast<double>(k_)) {
         dense_a[many] = a[r];
         dense_c[many++] = c[r];
       } else {
-        gather_columns(count, index, value, matrix_, stride_, c[r], begin_, end_);
+        events[few] = count;
+        sparse_c[few++] = c[r];
       }
+    }
+    if (few > kNearBlock && far_ && packs_) {
+      gather_panels(few, events, index, value, sparse_c, t);
+    } else {
+      for (int64_t r = 0; r < few; ++r)
+        gather_columns(events[r], index + r * k_, value + r * k_, matrix_, stride_, sparse_c[r], begin_, end_);
     }
     if (many > 0) multiply(many, dense_a, dense_c, t);
   }
@@ -77,12 +84,32 @@ class StepMatrix {
   static constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
   static constexpr int64_t kNearBytes = int64_t{5} << 18;  // stay in a second-level cache from step to step
 
+  bool backwards(int64_t t) const { return far_ && t % 2 != 0; }
+
   int64_t lines() const { return (end_ - begin_) / kLine; }
 
   // The lines are dealt out evenly: the sums of a single line would wait for each other.
   int64_t lines_before(int64_t panel) const {
     const int64_t each = lines() / count_, more = lines() % count_;
     return panel * each + (panel < more ? panel : more);
+  }
+
+  // f(panel, its first column, its width) in the order of step t.
+  template <class F>
+  void for_panels(int64_t t, const F& f) {
+    if (panels_ == nullptr) pack();
+    for (int64_t i = 0; i < count_; ++i) {
+      const int64_t panel = backwards(t) ? count_ - 1 - i : i;
+      const int64_t first = lines_before(panel), width = (lines_before(panel + 1) - first) * kLine;
+      f(panels_ + first * kLine * k_, begin_ + first * kLine, width);
+    }
+  }
+
+  void gather_panels(int64_t m, const int64_t* events, const int32_t* index, const T* value, T* const* c, int64_t t) {
+    for_panels(t, [&](const T* panel, int64_t column, int64_t width) {
+      for (int64_t r = 0; r < m; ++r)
+        gather_columns(events[r], index + r * k_, value + r * k_, panel, width, c[r] + column, 0, width);
+    });
   }
 
   void pack() {

@@ -1,6 +1,5 @@
 #include "layer.h"
 
-
 #include "cuda.h"
 #include "projection.h"
 #include "team.h"
@@ -250,6 +249,16 @@ void run_backward(const Call& call, const Segment& segment, const OptionalTensor
   }
 }
 
+// [B, T, N] whose rows begin at cache lines.
+Tensor padded_rows(const Tensor& like, int64_t batch, int64_t steps, int64_t neurons) {
+  Tensor out;
+  dispatch(like, "x", [&](auto tag) {
+    Tensor wide = empty_of(like, {batch, steps, padded<decltype(tag)>(neurons)});
+    out = st::narrow(wide, 2, 0, neurons);
+  });
+  return out;
+}
+
 void add_into(std::optional<Tensor>& sum, const Tensor& part) {
   if (!sum) {
     sum = part;
@@ -388,7 +397,7 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
         OptionalTensorList(states),
         part_of(out, begin, count),
         part_of(grad_out, begin, count),
-        !weight && grad_x ? steps_of(*grad_x, begin, count) : empty_of(x, {call.batch, count, call.neurons})};
+        !weight && grad_x ? steps_of(*grad_x, begin, count) : padded_rows(x, call.batch, count, call.neurons)};
     for (size_t k = 0; k < states; ++k) {
       segment.traces[k] = part_of(traces[k], begin, count);
       segment.grad_traces[k] = part_of(grad_traces[k], begin, count);
