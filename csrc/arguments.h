@@ -59,6 +59,7 @@ struct LayerBackward {
   Activation activation = Activation::identity;
   int64_t batch = 0, steps = 0, neurons = 0;
   const T* recurrent_transposed = nullptr;  // R^T [neurons, recurrent_stride], padded with zeros
+  const T* recurrent = nullptr;             // R, the same; null: a surrogate of compact support saves nothing
   int64_t recurrent_stride = 0;
   const T* constants = nullptr;
   const T* initial[kMaxStates] = {};

@@ -115,6 +115,11 @@ NT_HD void add_presynaptic(const ModelInfo& info, const RowKernels<T>& rows, int
   info.computes_presynaptic ? rows.add_presynaptic(n, state, grad, grad_state) : add_row(n, grad, grad_state);
 }
 
+template <class T>
+struct SavedRows {
+  const T* row[kMaxStates] = {};
+};
+
 // A state's rows from `column` of sample b on.
 template <class T>
 struct StateRows {

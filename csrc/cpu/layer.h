@@ -167,6 +167,53 @@ void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, cons
   }
 }
 
+// Up to this share of neurons inside the support of the surrogate, their gradients are found one by one.
+constexpr double kActiveRate = 0.25;
+
+// The states before step t > 0 of sample b, as far as they were saved.
+template <class T>
+NT_HD SavedRows<T> before_rows(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t t) {
+  SavedRows<T> saved;
+  for (int k = 0; k < info.states; ++k)
+    if (a.trace[k]) saved.row[k] = a.trace[k].row(b, t - 1);
+  return saved;
+}
+
+// Neurons whose potential lies inside the support of the surrogate: where the derivative is zero, it does not matter
+// what the recurrent weights hand back to a spike.
+template <class T>
+class ActiveRows {
+ public:
+  ActiveRows(int64_t n, int64_t width)
+      : n_(n), width_(width), scratch_(2 * Scratch::bytes<T>(width) + Scratch::bytes<int32_t>(width)) {
+    slope_ = scratch_.template take<T>(width), value_ = scratch_.template take<T>(width);
+    index_ = scratch_.template take<int32_t>(width);
+  }
+
+  // How many there are, of all neurons, so that no split of the work changes what is done.
+  int64_t find(const RowKernels<T>& rows, const T* constants, const T* const* saved) {
+    rows.slope(n_, constants, n_, saved, slope_);
+    return count_ = compress(n_, slope_, index_, value_);
+  }
+
+  // out = c R^T of those neurons, zero elsewhere; columns of one member of a team. `later` is not padded.
+  void multiply(const T* later, const T* recurrent, const Columns& mine, T* out) {
+    copy_row(n_, later, value_);
+    for (int64_t j = n_; j < width_; ++j) value_[j] = T(0);
+    __builtin_memset(out + mine.begin, 0, static_cast<size_t>(mine.count()) * sizeof(T));
+    for (int64_t e = 0; e < count_; ++e) {
+      const int64_t i = index_[e];
+      if (i >= mine.begin && i < mine.end) out[i] = dot(width_, value_, recurrent + i * width_);
+    }
+  }
+
+ private:
+  int64_t n_, width_, count_ = 0;
+  Scratch scratch_;
+  T *slope_, *value_;
+  int32_t* index_;
+};
+
 template <class T>
 void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const RowKernels<T>& rows, int64_t begin,
                         int64_t end, const Team& team) {
@@ -178,6 +225,9 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
   for (int64_t r = 0; r < block; ++r) recurrent[r] = scratch.take<T>(width);
   T* grad_out = scratch.take<T>(width);
   const T* zeros = scratch.take<T>(width);
+  const int64_t most_active =
+      rows.slope == nullptr || a.recurrent == nullptr ? -1 : static_cast<int64_t>(kActiveRate * static_cast<double>(n));
+  ActiveRows<T> active(n, width);
   StepMatrix<T> matrix;
   matrix.aim(n, a.recurrent_transposed, width, mine.begin, mine.padded_end);
   matrix.plan(a.steps, block, matrix.bytes());
@@ -196,7 +246,21 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
         later[r] = a.grad_current.row(b, t);
       }
       meet(team);  // everyone has written its columns of c_t
-      matrix.multiply(m, later, recurrent, t);
+      if (t == 0 || most_active < 0) {
+        matrix.multiply(m, later, recurrent, t);
+        continue;
+      }
+      const T* dense_later[kBackwardBlock];
+      T* dense_recurrent[kBackwardBlock];
+      int64_t many = 0;
+      for (int64_t r = 0; r < m; ++r) {
+        if (active.find(rows, a.constants, before_rows(a, info, first + r, t).row) <= most_active) {
+          active.multiply(later[r], a.recurrent, mine, recurrent[r]);
+        } else {
+          dense_later[many] = later[r], dense_recurrent[many++] = recurrent[r];
+        }
+      }
+      if (many > 0) matrix.multiply(many, dense_later, dense_recurrent, t);
     }
     for (int64_t r = 0; r < m; ++r) {
       const int64_t at = (first + r) * n + mine.begin;

@@ -25,6 +25,35 @@ NT_HD void dense_tile(int64_t k, const T* const* a, const T* NT_RESTRICT b, int6
     for (int q = 0; q < VECTORS; ++q) store(c[r] + column + q * W, sum[r][q]);
 }
 
+// Sum of a[j] b[j] over j < n, a multiple of the padding: four cache lines of partial sums, added up in pairs. The same
+// bits in every instruction set with a fused multiply-add, but other ones than the sums in ascending order.
+template <class T>
+NT_HD T dot(int64_t n, const T* a, const T* b) {
+  constexpr int64_t W = Simd<T>::kWidth, kLine = 64 / static_cast<int64_t>(sizeof(T));
+  constexpr int kLines = 4, kVectors = 64 / kVectorBytes;
+  Vector<T> sum[kLines][kVectors] = {};
+  int64_t j = 0;
+  for (; j + kLines * kLine <= n; j += kLines * kLine)
+    for (int l = 0; l < kLines; ++l)
+      for (int q = 0; q < kVectors; ++q)
+        sum[l][q] = fma(load(a + j + l * kLine + q * W), load(b + j + l * kLine + q * W), sum[l][q]);
+  for (int l = 0; j < n; j += kLine, ++l)
+    for (int q = 0; q < kVectors; ++q) sum[l][q] = fma(load(a + j + q * W), load(b + j + q * W), sum[l][q]);
+  alignas(64) T line[kLine];
+  for (int q = 0; q < kVectors; ++q) store(line + q * W, (sum[0][q] + sum[1][q]) + (sum[2][q] + sum[3][q]));
+#if defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {  // as below
+    const __m256 eight = _mm256_add_ps(_mm256_load_ps(line), _mm256_load_ps(line + 8));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+#endif
+  for (int64_t half = kLine / 2; half > 0; half /= 2)
+    for (int64_t q = 0; q < half; ++q) line[q] += line[q + half];
+  return line[0];
+}
+
 // How the columns of a matrix are read at a step. Matrices of a step that do not fit the cache are read in narrow
 // pieces and every other step backwards: what was read last is then still in the cache, while a matrix somewhat larger
 // than the cache that is always read in one direction never is.

@@ -47,6 +47,8 @@ struct RowKernels {
   void (*presynaptic)(int64_t n, const T* constants, const T* const* saved, T* out);
   // Adds dL/d(presynaptic state) from `grad`, dL/d(what the recurrent weights see of the state).
   void (*add_presynaptic)(int64_t n, const T* const* state, const T* grad, T* grad_state);
+  // The surrogate derivative at a state of which the saved rows are given; null where its support is not compact.
+  void (*slope)(int64_t n, const T* constants, int64_t stride, const T* const* saved, T* out);
 };
 
 template <class M, class T>
@@ -143,6 +145,24 @@ void presynaptic_row(int64_t n, const T* constants, const T* const* saved, T* ou
 }
 
 template <class M, class T>
+void slope_row(int64_t n, const T* constants, int64_t stride, const T* const* saved, T* out) {
+  NT_SIMD
+  for (int64_t j = 0; j < n; ++j) {
+    const typename M::Constants c = load_constants<M>(constants, stride, j);
+    out[j] = M::psi(c, load_state<M, false, M::kSaved>(c, saved, j));
+  }
+}
+
+template <class M, class T>
+constexpr auto slope_of() -> decltype(RowKernels<T>::slope) {
+  if constexpr (M::kSpiking && M::kCompact) {
+    return &slope_row<M, T>;
+  } else {
+    return nullptr;
+  }
+}
+
+template <class M, class T>
 void add_presynaptic_row(int64_t n, const T* const* state, const T* grad, T* grad_state) {
   NT_SIMD
   for (int64_t j = 0; j < n; ++j) {
@@ -201,12 +221,13 @@ template <template <class, class> class M, class T, class S>
 constexpr RowKernels<T> row_kernels() {
   using Any = M<T, FastSigmoid>;
   if constexpr (Any::kSpiking) {
-    return {&step_row<Any, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<Any, T>, &add_presynaptic_row<Any, T>};
+    return {&step_row<Any, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<Any, T>, &add_presynaptic_row<Any, T>,
+            slope_of<M<T, S>, T>()};
   } else if constexpr (ActivatesInside<Any>) {
     return {&step_row<M<T, S>, T>, &adjoint_row<M<T, S>, T>, &presynaptic_row<M<T, S>, T>,
-            &add_presynaptic_row<M<T, S>, T>};
+            &add_presynaptic_row<M<T, S>, T>, nullptr};
   } else {
-    return {&step_row<Any, T>, &adjoint_row<Any, T>, &presynaptic_row<Any, T>, &add_presynaptic_row<Any, T>};
+    return {&step_row<Any, T>, &adjoint_row<Any, T>, &presynaptic_row<Any, T>, &add_presynaptic_row<Any, T>, nullptr};
   }
 }
 

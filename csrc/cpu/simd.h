@@ -101,6 +101,12 @@ NT_HD Vector<float> fma(float a, Vector<float> b, Vector<float> c) {
 NT_HD Vector<double> fma(double a, Vector<double> b, Vector<double> c) {
   return (Vector<double>)_mm512_fmadd_pd(_mm512_set1_pd(a), (__m512d)b, (__m512d)c);
 }
+NT_HD Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) {
+  return (Vector<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+NT_HD Vector<double> fma(Vector<double> a, Vector<double> b, Vector<double> c) {
+  return (Vector<double>)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 NT_HD Vector<float> fma(float a, Vector<float> b, Vector<float> c) {
   return (Vector<float>)_mm256_fmadd_ps(_mm256_set1_ps(a), (__m256)b, (__m256)c);
@@ -108,17 +114,27 @@ NT_HD Vector<float> fma(float a, Vector<float> b, Vector<float> c) {
 NT_HD Vector<double> fma(double a, Vector<double> b, Vector<double> c) {
   return (Vector<double>)_mm256_fmadd_pd(_mm256_set1_pd(a), (__m256d)b, (__m256d)c);
 }
+NT_HD Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) {
+  return (Vector<float>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+NT_HD Vector<double> fma(Vector<double> a, Vector<double> b, Vector<double> c) {
+  return (Vector<double>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+}
 #else
-template <class T>
-NT_HD Vector<T> fma(T a, Vector<T> b, Vector<T> c) {
+template <class V>
+NT_HD V fused(V a, V b, V c) {
 #if defined(__aarch64__)
-  Vector<T> r;
-  for (int i = 0; i < Simd<T>::kWidth; ++i) r[i] = NT_FMA(a, T(b[i]), T(c[i]));
+  V r;
+  for (size_t i = 0; i < sizeof(V) / sizeof(r[0]); ++i) r[i] = NT_FMA(a[i], b[i], c[i]);
   return r;
 #else
   return a * b + c;
 #endif
 }
+NT_HD Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) { return fused(a, b, c); }
+NT_HD Vector<double> fma(Vector<double> a, Vector<double> b, Vector<double> c) { return fused(a, b, c); }
+NT_HD Vector<float> fma(float a, Vector<float> b, Vector<float> c) { return fused(a - Vector<float>{}, b, c); }
+NT_HD Vector<double> fma(double a, Vector<double> b, Vector<double> c) { return fused(a - Vector<double>{}, b, c); }
 #endif
 
 // Past the caches, into memory that is not read again soon: half the traffic of a store that fetches its line first.

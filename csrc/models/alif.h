@@ -52,9 +52,14 @@ struct Alif {
 
   static NT_HD void restore(const Constants& c, State& s) { s.z = s.v >= firing_threshold(c, s.a) ? T(1) : T(0); }
 
+  // The surrogate derivative at a state, the only way by which a gradient of z gets anywhere.
+  static NT_HD T psi(const Constants& c, const State& s) {
+    return Surrogate::psi(s.v, firing_threshold(c, s.a), c.gamma);
+  }
+
   static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad,
                              T& grad_current, Constants& grad_constants) {
-    const T grad_spike = Surrogate::psi(after.v, firing_threshold(c, after.a), c.gamma) * grad.z;
+    const T grad_spike = psi(c, after) * grad.z;
     const T grad_a = NT_FMA(-c.beta, grad_spike, grad.a);
     grad_current = (grad.v + grad_spike) * (T(1) - before.z);
     grad_constants.alpha = grad_current * before.v;

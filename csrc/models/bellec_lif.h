@@ -45,9 +45,12 @@ struct BellecLif {
 
   static NT_HD void restore(const Constants& c, State& s) { s.z = s.v >= c.threshold ? T(1) : T(0); }
 
+  // The surrogate derivative at a state, the only way by which a gradient of z gets anywhere.
+  static NT_HD T psi(const Constants& c, const State& s) { return Surrogate::psi(s.v, c.threshold, c.gamma); }
+
   static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad,
                              T& grad_current, Constants& grad_constants) {
-    const T grad_spike = Surrogate::psi(after.v, c.threshold, c.gamma) * grad.z;
+    const T grad_spike = psi(c, after) * grad.z;
     grad_current = grad.v + grad_spike;
     grad_constants.alpha = grad_current * before.v;
     grad_constants.threshold = -NT_FMA(before.z, grad_current, grad_spike);

@@ -60,11 +60,14 @@ struct Izhikevich {
 
   static NT_HD void restore(const Constants& c, State& s) { s.z = s.v >= c.v_peak ? T(1) : T(0); }
 
+  // The surrogate derivative at a state, the only way by which a gradient of z gets anywhere.
+  static NT_HD T psi(const Constants& c, const State& s) { return Surrogate::psi(s.v, c.v_peak, c.gamma); }
+
   static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad,
                              T& grad_current, Constants& grad_constants) {
     const T above_rest = before.v - c.v_rest, above_threshold = before.v - c.v_th;
     const T rate = c.dt / c.C, recovery = c.dt * c.a;
-    const T grad_spike = Surrogate::psi(after.v, c.v_peak, c.gamma) * grad.z;
+    const T grad_spike = psi(c, after) * grad.z;
     const T grad_v = grad.v + grad_spike, keep = T(1) - before.z;
     const T grad_moved = grad_v * keep;
     grad_current = rate * grad_moved;

@@ -47,15 +47,18 @@ struct Lif {
   // Completes a state of which only the saved traces are known.
   static NT_HD void restore(const Constants& c, State& s) { s.z = s.v >= c.threshold ? T(1) : T(0); }
 
+  // The surrogate derivative at a state, the only way by which a gradient of z gets anywhere.
+  static NT_HD T psi(const Constants& c, const State& s) { return Surrogate::psi(s.v, c.threshold, c.gamma); }
+
   // `grad` holds dL/d(state after the step) including everything that happens later; returns dL/d(state before it)
   // without the recurrent path, which the driver adds to the presynaptic state.
   static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad,
                              T& grad_current, Constants& grad_constants) {
-    const T psi = Surrogate::psi(after.v, c.threshold, c.gamma);
-    const T grad_v = NT_FMA(psi, grad.z, grad.v);
+    const T slope = psi(c, after);
+    const T grad_v = NT_FMA(slope, grad.z, grad.v);
     grad_current = grad_v * (T(1) - before.z);
     grad_constants.alpha = grad_current * before.v;
-    grad_constants.threshold = -(psi * grad.z);
+    grad_constants.threshold = -(slope * grad.z);
     return {c.alpha * grad_current, T(0)};
   }
 };

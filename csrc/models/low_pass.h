@@ -43,6 +43,8 @@ struct LowPass {
 
   static NT_HD void restore(const Constants& c, State& s) { Base::restore(c.base, s.base); }
 
+  static NT_HD T psi(const Constants& c, const State& s) { return Base::psi(c.base, s.base); }
+
   static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad,
                              T& grad_current, Constants& grad_constants) {
     typename Base::State grad_base = grad.base;

@@ -48,14 +48,17 @@ struct SpyLif {
 
   static NT_HD void restore(const Constants& c, State& s) { s.z = s.v >= c.threshold ? T(1) : T(0); }
 
+  // The surrogate derivative at a state, the only way by which a gradient of z gets anywhere.
+  static NT_HD T psi(const Constants& c, const State& s) { return Surrogate::psi(s.v, c.threshold, c.gamma); }
+
   static NT_HD State adjoint(const Constants& c, const State& before, const State& after, const State& grad,
                              T& grad_current, Constants& grad_constants) {
-    const T psi = Surrogate::psi(after.v, c.threshold, c.gamma);
-    const T grad_u = NT_FMA(psi, grad.z, grad.v) * (T(1) - before.z);
+    const T slope = psi(c, after);
+    const T grad_u = NT_FMA(slope, grad.z, grad.v) * (T(1) - before.z);
     grad_current = grad.i + grad_u;
     grad_constants.alpha = grad_current * before.i;
     grad_constants.beta = grad_u * before.v;
-    grad_constants.threshold = -(psi * grad.z);
+    grad_constants.threshold = -(slope * grad.z);
     return {c.beta * grad_u, c.alpha * grad_current, T(0)};
   }
 };

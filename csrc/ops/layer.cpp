@@ -214,14 +214,16 @@ struct Segment {
 };
 
 template <class T>
-void run_backward(const Call& call, const Segment& segment, const OptionalTensor& recurrent_transposed,
-                  const TensorList& grad_state, const OptionalTensor& grad_constants) {
+void run_backward(const Call& call, const Segment& segment, const OptionalTensor& recurrent,
+                  const OptionalTensor& recurrent_transposed, const TensorList& grad_state,
+                  const OptionalTensor& grad_constants) {
   LayerBackward<T> a;
   a.model = call.model, a.surrogate = call.surrogate, a.activation = call.activation;
   a.batch = call.batch, a.steps = segment.grad_current.size(1), a.neurons = call.neurons;
   if (recurrent_transposed) {
     a.recurrent_transposed = recurrent_transposed->const_data_ptr<T>();
     a.recurrent_stride = recurrent_transposed->stride(0);
+    a.recurrent = recurrent->const_data_ptr<T>();
   }
   a.constants = call.constants.const_data_ptr<T>();
   for (int64_t k = 0; k < call.info.states; ++k) {
@@ -384,7 +386,7 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
   if (wanted_constants != 0) grad_constants = zeros_of(x, {call.batch, call.info.constants, call.neurons});
   if (recurrent_weight) {
     recurrent_transposed = padded_recurrent(*recurrent_weight, true);
-    if (recompute_every > 0) recurrent = padded_recurrent(*recurrent_weight, false);
+    recurrent = padded_recurrent(*recurrent_weight, false);
   }
   if (wants(0)) grad_x = empty_of(x, {call.batch, call.steps, call.inputs});
   const TensorList initial = contiguous_all(state);
@@ -418,7 +420,7 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
       });
     }
     dispatch(x, "x", [&](auto tag) {
-      run_backward<decltype(tag)>(call, segment, recurrent_transposed, grad_state, grad_constants);
+      run_backward<decltype(tag)>(call, segment, recurrent, recurrent_transposed, grad_state, grad_constants);
     });
     if (weight && grad_x) {
       Tensor target = steps_of(*grad_x, begin, count);
