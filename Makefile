@@ -20,7 +20,7 @@ NATIVE := CMakeLists.txt setup.py pyproject.toml \
 FORMATTED = $(shell find csrc tests/native tests/emulator -name _build -prune -o \
   \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-.PHONY: install fit test test-all bench bench-loops bench-peers bench-environments lint format docs clean
+.PHONY: install fit test test-all instructions bench bench-loops bench-peers bench-environments lint format docs clean
 install: $(VENV)/.built
 # What was built may be gone while the stamp is still there.
 ifeq ($(and $(wildcard neurotorch/_C.so),$(wildcard tests/native/_build/emulator*)),)
@@ -47,6 +47,10 @@ test: install
 
 test-all: install
 	$(BIN)/python -m pytest -q -m "slow or not slow"
+
+# Of the hot kernels, beside the recorded ones; needs valgrind.
+instructions: install
+	$(BIN)/python benchmarks/instructions.py
 
 bench: bench-loops bench-peers
 
