@@ -20,7 +20,12 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """One measured case: times in milliseconds, ratios of each other candidate, and of the fastest one, to ours."""
+    """One measured case: times in milliseconds, ratios of each other candidate, and of the fastest one, to ours.
+
+    `floor` is the least time that the case could take on this machine in milliseconds (``floors.py``), `above_floor`
+    how many times that ours takes, `inside` the share of neurons and steps at which a surrogate of compact support is
+    not zero. `disturbed`: other processes left fewer processors than threads, which then wait for each other.
+    """
 
     workload: str
     part: str
@@ -33,15 +38,43 @@ class Row:
     ratio_high: dict[str, float]
     target: dict[str, float]
     elsewhere: float | None
+    disturbed: bool = False
+    floor: float | None = None
+    above_floor: float | None = None
+    inside: float | None = None
 
-    def disturbed(self) -> bool:
-        """Whether other processes left fewer processors than threads: the threads then wait for each other."""
-        return self.elsewhere is not None and self.threads + self.elsewhere > (os.cpu_count() or 1) + 0.25
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Row:
+        """From `as_dict`, with or without more beside it; files of earlier versions have no floors."""
+        return cls(**{key: data[key] for key in cls.__dataclass_fields__ if key in data})
+
+    def known(self) -> dict[str, float]:
+        """Targets beside candidates that took part."""
+        return {name: value for name, value in self.target.items() if name in self.ratio}
 
     def reached(self) -> bool | None:
         """Whether the median ratios reach the targets; None without a target."""
-        known = {name: value for name, value in self.target.items() if name in self.ratio}
+        known = self.known()
         return all(self.ratio[name] >= value for name, value in known.items()) if known else None
+
+    def verdict(self, names: Mapping[str, str] | None = None) -> str:
+        """The targets and whether they are reached; a row that other work disturbed is not judged."""
+        known = self.known()
+        wanted = ", ".join(f"{value:g}x {(names or {}).get(name, name)}" for name, value in known.items())
+        if self.disturbed:
+            said = f"disturbed, {self.elsewhere:.1f} processors busy elsewhere"
+            return f"{wanted}: {said}" if wanted else said
+        return f"{wanted}: {'reached' if self.reached() else 'not reached'}" if wanted else "-"
+
+    def rates(self) -> str:
+        """Share of neurons and steps that spike, and of those where the surrogate is not zero if that is some."""
+        if not self.rate:
+            return "-"
+        return f"{self.rate:.1%}{'' if self.inside is None else f' ({self.inside:.1%} inside)'}"
+
+    def least(self) -> str:
+        """The floor in ms, and how many times that ours takes."""
+        return "-" if self.floor is None else f"{self.floor:.3g}, {self.above_floor:.1f}x"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -96,9 +129,19 @@ def interleave(
     return Times(times, elsewhere)
 
 
-def summarise(workload: str, part: str, threads: int, rate: float, measured: Times, target: dict[str, float]) -> Row:
+def summarise(
+    workload: str,
+    part: str,
+    threads: int,
+    rate: float,
+    measured: Times,
+    target: dict[str, float],
+    floor: float | None = None,
+    inside: float | None = None,
+) -> Row:
     """Median times and the quartiles of the ratios. "fastest" is the fastest other candidate of each round."""
     times = measured.seconds
+    middle = {name: 1e3 * statistics.median(values) for name, values in times.items()}
     others = {name: values for name, values in times.items() if name not in ("ours", "recomputed")}
     others["fastest"] = [min(values) for values in zip(*others.values(), strict=True)]
     ratios = {
@@ -111,12 +154,16 @@ def summarise(workload: str, part: str, threads: int, rate: float, measured: Tim
         threads,
         len(times["ours"]),
         round(rate, 4),
-        {name: round(1e3 * statistics.median(values), 3) for name, values in times.items()},
+        {name: round(value, 3) for name, value in middle.items()},
         {name: round(statistics.median(values), 2) for name, values in ratios.items()},
         {name: round(q[0], 2) for name, q in quartiles.items()},
         {name: round(q[2], 2) for name, q in quartiles.items()},
         target,
         measured.elsewhere,
+        measured.elsewhere is not None and threads + measured.elsewhere > (os.cpu_count() or 1) + 0.25,
+        None if floor is None else round(floor, 4),
+        None if floor is None else round(middle["ours"] / floor, 2),
+        None if inside is None else round(inside, 4),
     )
 
 
@@ -135,8 +182,8 @@ def hardware() -> str:
 def table(rows: list[Row]) -> str:
     """Markdown, one line per row."""
     lines = [
-        "| workload | part | threads | rate | ours, ms | loop / ours | compiled / ours | target |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| workload | part | threads | rate | ours, ms | floor, ms | loop / ours | compiled / ours | target |",
+        "| --- " * 9 + "|",
     ]
     for row in rows:
         cells = []
@@ -147,12 +194,8 @@ def table(rows: list[Row]) -> str:
                 else "-"
             )
             cells.append(spread)
-        wanted = ", ".join(f"{value:g}x {name}" for name, value in row.target.items()) or "-"
-        reached = {True: ": reached", False: ": not reached", None: ""}[row.reached()]
-        if row.disturbed():
-            reached = f": disturbed, {row.elsewhere:.1f} processors busy elsewhere"
         lines.append(
-            f"| {row.workload} | {row.part} | {row.threads} | {row.rate:.1%} | {row.milliseconds['ours']:.2f} | "
-            f"{cells[0]} | {cells[1]} | {wanted}{reached} |"
+            f"| {row.workload} | {row.part} | {row.threads} | {row.rates()} | {row.milliseconds['ours']:.2f} | "
+            f"{row.least()} | {cells[0]} | {cells[1]} | {row.verdict()} |"
         )
     return "\n".join(lines)
