@@ -30,6 +30,8 @@ from learning import training
 from loops import forget_compiled
 from rows import heading, write
 from server import PeerError, Server, Unavailable
+from torch._dynamo.exc import TorchDynamoException
+from workloads import Workload
 
 
 def quartiles(times: Times) -> dict[str, dict[str, float]]:
@@ -53,6 +55,22 @@ def command(arguments: list[str]) -> str:
 
 def row_of(row: Row, times: Times, **more: Any) -> dict[str, Any]:
     return {**row.as_dict(), **quartiles(times), **more}
+
+
+def compiling(name: str, case: Case, timed: Workload) -> Case:
+    """The case without the compiled loop if that does not compile here, as without a C++ compiler."""
+    if "compiled" not in case.names:
+        return case
+    try:
+        timed.step("compiled")
+    except TorchDynamoException as error:
+        print(f"{name}: without the compiled loop: {str(error).splitlines()[0]}", flush=True)
+        return uncompiled(case)
+    return case
+
+
+def uncompiled(case: Case) -> Case:
+    return replace(case, names=tuple(n for n in case.names if n != "compiled"))
 
 
 class Comparison:
@@ -88,11 +106,10 @@ class Comparison:
         return own, means
 
     def case(self, name: str, case: Case, threads: int, compiled: bool = True) -> None:
-        if not compiled:
-            case = replace(case, names=tuple(n for n in case.names if n != "compiled"))
         torch.set_num_threads(threads)
         forget_compiled()
         timed = case.make()
+        case = compiling(name, case, timed) if compiled else uncompiled(case)
         checked, means = self.checked(name, case, timed, threads)
         rate, inside = timed.rate(), timed.inside() if timed.inside else None
         least = floors_of(case.workload, timed, rate, ceilings(threads))

@@ -200,6 +200,8 @@ def page(data: dict[str, Any], figures: list[str]) -> str:
     return "\n".join(text)
 
 
+# Lines around a generated table.
+BEGIN, END = "<!-- written by benchmarks/report.py -->\n", "<!-- end -->\n"
 # What README.md says of a case, and with how many threads.
 SPEED = {
     ("a T=500", 1): "feed-forward LIF, 512 neurons, batch 32, 500 steps",
@@ -226,13 +228,12 @@ def speed_table(rows: list[Row]) -> str:
 
 def replaced(file: Path, text: str) -> None:
     """Puts `text` between the lines that say where a generated table begins and ends."""
-    begin, end = "<!-- written by benchmarks/report.py -->\n", "<!-- end -->\n"
-    old = file.read_text()
-    if old.count(begin) != 1 or end not in old[old.index(begin) :]:
-        raise ValueError(f"{file} needs one line {begin.strip()} and a line {end.strip()} after it")
-    first = old.index(begin) + len(begin)
+    before, begin, rest = file.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{file} needs one line {BEGIN.strip()} and a line {END.strip()} after it")
     with written_whole(file) as path:
-        path.write_text(f"{old[:first]}\n{text}\n\n{old[old.index(end, first) :]}")
+        path.write_text(f"{before}{begin}\n{text}\n\n{end}{after}")
 
 
 def write_loops(data: dict[str, Any], folder: Path) -> None:
