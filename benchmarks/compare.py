@@ -14,6 +14,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import memory
 import torch
-from check import Differs, check_ours, check_peer
+from check import Differs, as_timed, check_ours, check_peer
 from comparisons import CASES, TINY, Case
 from environments import ROOT, interpreters, servers
 from floors import ceilings, floors_of
@@ -78,6 +79,7 @@ class Comparison:
 
     def __init__(self, out: Path, running: dict[str, Server], versions: dict[str, str], seconds: float) -> None:
         self.out, self.running, self.seconds = out, running, seconds
+        self.found: dict[str, tuple[dict[str, str], dict[str, float]]] = {}
         self.data = {**heading(command(sys.argv[1:]), versions), "ceilings": [], "rows": [], "memory": []}
 
     def measure(self, threads: list[int]) -> None:
@@ -88,16 +90,14 @@ class Comparison:
         self.data[key].extend(rows)
         write(self.data, self.out)
 
-    def checked(self, name: str, case: Case, timed: Any, threads: int) -> tuple[dict[str, str], dict[str, float]]:
-        """Candidates that compute what they should, with what was compared, and built in their processes."""
-        own = check_ours(case, timed)
-        means: dict[str, float] = {}
+    def checked(self, name: str, case: Case, timed: Workload) -> tuple[dict[str, str], dict[str, float]]:
+        """Candidates that compute what they should, with what was compared, and the means of libraries' outputs."""
+        own, means = check_ours(case, timed), {}
         for library, server in self.running.items():
             if library in case.without:
                 continue
             try:
                 own[library], means[library] = check_peer(library, server, case, timed)
-                server.ask("build", candidate=library, workload=case.workload, sizes=case.sizes, threads=threads)
             except Unavailable:
                 continue
             except (Differs, PeerError) as error:
@@ -106,11 +106,20 @@ class Comparison:
         return own, means
 
     def case(self, name: str, case: Case, threads: int, compiled: bool = True) -> None:
+        began = time.perf_counter()
         torch.set_num_threads(threads)
         forget_compiled()
         timed = case.make()
         case = compiling(name, case, timed) if compiled else uncompiled(case)
-        checked, means = self.checked(name, case, timed, threads)
+        # Results do not depend on the number of threads, but that of the compiled loop is compiled anew.
+        if name not in self.found:
+            self.found[name] = self.checked(name, case, timed)
+        elif "compiled" in case.names:
+            as_timed("compiled", timed)
+        checked, means = self.found[name]
+        libraries = {n: self.running[n] for n in checked if n in self.running}
+        for library, server in libraries.items():
+            server.ask("build", candidate=library, workload=case.workload, sizes=case.sizes, threads=threads)
         rate, inside = timed.rate(), timed.inside() if timed.inside else None
         least = floors_of(case.workload, timed, rate, ceilings(threads))
         means = {
@@ -119,7 +128,7 @@ class Comparison:
         rows = []
         for part, run, target in (("forward", timed.forward, case.forward), ("both", timed.step, case.both)):
             candidates = {n: partial(run, n) for n in ("ours", *case.names)}
-            candidates.update({n: partial(self.running[n].run, part) for n in checked if n in self.running})
+            candidates.update({n: partial(server.run, part) for n, server in libraries.items()})
             # Rounds of many seconds say enough three at a time.
             times = interleave(candidates, self.seconds, min_rounds=3)
             row = summarise(name, part, threads, rate, times, target, least.get(part), inside)
@@ -127,6 +136,7 @@ class Comparison:
             ratios = ", ".join(f"{other} {ratio:.1f}" for other, ratio in row.ratio.items())
             ours = f"{row.milliseconds['ours']:.2f} ms, floor {row.least()}"
             print(f"{name}, {part}, {threads} thread(s): ours {ours}; {ratios}", flush=True)
+        print(f"{name}, {threads} thread(s): {time.perf_counter() - began:.0f} s", flush=True)
         self.add(rows)
 
     def learning(self, threads: int = 1, **sizes: Any) -> None:

@@ -53,7 +53,17 @@ def _triangle(batch: int, names: tuple[str, ...] = ("loop", "compiled"), quick: 
 
 
 def _public(neurons: int, large: bool = False) -> Case:
-    return Case("public", {"neurons": neurons}, LOOP, quick=False, loops=False, threads=False, large=large)
+    """Without libraries whose gradient passes over all of the input at every step: ten and more times slower here."""
+    return Case(
+        "public",
+        {"neurons": neurons},
+        LOOP,
+        ("norse", "sinabs"),
+        quick=False,
+        loops=False,
+        threads=False,
+        large=large,
+    )
 
 
 LOOP = ("loop",)
@@ -88,7 +98,7 @@ CASES = {
     "d": Case("zebrafish", {}, both={"compiled": 3.5, "neurotorch": 15.0}),
     "p N=512": Case("public", {"neurons": 512}, LOOP),
     "p N=2048": _public(2048),
-    "p N=4096": _public(4096),
+    "p N=4096": _public(4096, large=True),
     "p N=16384": _public(16384, large=True),
 }
 TINY = {

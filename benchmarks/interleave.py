@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+# Seconds of a round, from which on it needs no other to warm up for it.
+LONG = 10.0
+
 
 @dataclass(frozen=True)
 class Row:
@@ -107,12 +110,10 @@ class Times:
 def interleave(
     candidates: Mapping[str, Callable[[], Any]], seconds: float, max_rounds: int = 60, min_rounds: int = 5
 ) -> Times:
-    """Run every candidate in every round, after one round that does not count."""
+    """Run every candidate in every round, after one round that does not count unless it takes longer than `LONG`."""
     names = list(candidates)
-    for name in names:
-        candidates[name]()
-    times: dict[str, list[float]] = {name: [] for name in names}
-    started, before, done, theirs = time.perf_counter(), busy_elsewhere(), 0, 0.0
+    times: dict[str, list[float]] = {}
+    started, before, done, theirs, warm = time.perf_counter(), busy_elsewhere(), 0, 0.0, False
     while done < min_rounds or (time.perf_counter() - started < seconds and done < max_rounds):
         # Another one begins each round, so that none always runs on a warm or a cold cache.
         for name in names[done % len(names) :] + names[: done % len(names)]:
@@ -122,8 +123,11 @@ def interleave(
             if isinstance(returned, Spent):
                 passed = returned.seconds
                 theirs += returned.processor
-            times[name].append(passed)
+            times.setdefault(name, []).append(passed)
         done += 1
+        if not warm and time.perf_counter() - started <= LONG:
+            started, before, done, theirs, times = time.perf_counter(), busy_elsewhere(), 0, 0.0, {}
+        warm = True
     after, whole = busy_elsewhere(), time.perf_counter() - started
     elsewhere = None if before is None or after is None else round(max(0.0, (after - before - theirs) / whole), 2)
     return Times(times, elsewhere)

@@ -18,13 +18,11 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(autouse=True)
-def compiler():
-    """A cache of its own, and the number of threads as it was."""
+def compiler(set_threads):
+    """A cache of its own, and afterwards the number of threads as it was."""
     utils = pytest.importorskip("torch._inductor.utils")
-    before = torch.get_num_threads()
     with utils.fresh_cache():
         yield utils
-    torch.set_num_threads(before)
     loops.forget_compiled()
 
 

@@ -47,6 +47,15 @@ def test_rounds_count_seconds_that_a_candidate_reports():
     assert max(times.seconds["ours"]) < 1.0
 
 
+@pytest.mark.parametrize(("long", "runs"), [(10.0, 4), (0.0, 3)])
+def test_first_round_counts_if_it_is_long(monkeypatch, long, runs):
+    monkeypatch.setattr(interleave, "LONG", long)
+    ran = []
+    times = interleave.interleave({"ours": lambda: ran.append(1)}, 0.0, min_rounds=3)
+    assert len(ran) == runs
+    assert len(times.seconds["ours"]) == 3
+
+
 def test_processor_seconds_of_a_process_are_not_those_of_others(monkeypatch):
     monkeypatch.setattr(interleave, "busy_elsewhere", lambda: time.perf_counter())
 
@@ -214,6 +223,21 @@ def test_case_goes_on_without_a_library_that_computes_something_else(tmp_path, m
         "b: without neurotorch: neurotorch and ours: outputs of 100% of the samples differ" in capsys.readouterr().out
     )
     assert "neurotorch" not in json.loads((tmp_path / "rows.json").read_text())["rows"][0]["milliseconds"]
+
+
+def test_results_are_compared_once_for_all_numbers_of_threads(server, tmp_path, monkeypatch, set_threads):
+    monkeypatch.setitem(check.SAME, "loop", {"recurrent"})
+    asked = []
+    monkeypatch.setattr(compare, "check_peer", lambda *a: asked.append(a) or check.check_peer(*a))
+    comparison = compare.Comparison(tmp_path / "rows.json", {"loop": server}, {}, 0.0)
+    for threads in (1, 2):
+        comparison.case("b", cases.Case("recurrent", B.sizes, ("recomputed",)), threads)
+    assert len(asked) == 1
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert [row["threads"] for row in rows] == [1, 1, 2, 2]
+    assert all(row["milliseconds"]["loop"] > 0 for row in rows)
+    assert rows[3]["checked"] == rows[1]["checked"]
+    assert rows[3]["above_floor"] > 0
 
 
 def test_missing_environments_are_one_line_each(capsys):
