@@ -51,6 +51,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from interleave import busy_elsewhere, crowded
 from torch import Tensor
 from workloads import Workload
 
@@ -75,12 +76,16 @@ def best(run: Callable[[], Any], seconds: float) -> float:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What this machine does with `threads`: GFLOP/s, and GB/s by the size in MB."""
+    """What this machine does with `threads`: GFLOP/s, and GB/s by the size in MB.
+
+    `guessed`: others were busy, and the numbers are at least those of one thread times `threads`.
+    """
 
     threads: int
     gemm: float
     rows: tuple[tuple[float, float], ...]
     copy: tuple[tuple[float, float], ...]
+    guessed: bool = False
 
     @classmethod
     def measure(cls, threads: int, seconds: float = 0.1) -> Ceilings:
@@ -98,13 +103,13 @@ class Ceilings:
         finally:
             torch.set_num_threads(before)
 
-    def at_least(self, other: Ceilings) -> Ceilings:
-        """The better of both, number by number."""
+    def at_least(self, one: Ceilings, times: int) -> Ceilings:
+        """Number by number no less than those of one thread, so many times."""
         rows, copy = (
-            tuple((size, max(value, least)) for (size, value), (_, least) in zip(mine, theirs, strict=True))
-            for mine, theirs in ((self.rows, other.rows), (self.copy, other.copy))
+            tuple((size, max(value, times * least)) for (size, value), (_, least) in zip(mine, theirs, strict=True))
+            for mine, theirs in ((self.rows, one.rows), (self.copy, one.copy))
         )
-        return Ceilings(self.threads, max(self.gemm, other.gemm), rows, copy)
+        return Ceilings(self.threads, max(self.gemm, times * one.gemm), rows, copy, times > 1)
 
     def reading(self, table: float) -> float:
         """Bytes per second of rows of a table of so many bytes."""
@@ -147,11 +152,21 @@ _measured: dict[int, Ceilings] = {}
 
 
 def ceilings(threads: int) -> Ceilings:
-    """Of this process, measured once. More threads are no slower than one: where they seem to be, others were busy."""
-    if threads not in _measured:
-        found = Ceilings.measure(threads)
-        _measured[threads] = found if threads == 1 else found.at_least(ceilings(1))
-    return _measured[threads]
+    """Of this process, measured once.
+
+    Threads that wait for processors are slower than one. They are therefore taken to be as fast as one, and as fast as
+    that many where others leave too few processors: rather too low a floor than one that is passed.
+    """
+    if threads in _measured:
+        return _measured[threads]
+    one = None if threads == 1 else ceilings(1)
+    began, before = perf_counter(), busy_elsewhere()
+    found, after = Ceilings.measure(threads), busy_elsewhere()
+    if one is not None:
+        elsewhere = None if before is None or after is None else (after - before) / (perf_counter() - began)
+        found = found.at_least(one, threads if crowded(threads, elsewhere) else 1)
+    _measured[threads] = found
+    return found
 
 
 def measured() -> list[Ceilings]:

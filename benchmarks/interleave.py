@@ -92,6 +92,11 @@ def busy_elsewhere() -> float | None:
     return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
+def crowded(threads: int, elsewhere: float | None) -> bool:
+    """Whether others that keep so many processors busy leave fewer of them than threads."""
+    return elsewhere is not None and threads + elsewhere > (os.cpu_count() or 1) + 0.25
+
+
 class Spent(NamedTuple):
     """What a run in another process took there: seconds, and seconds of processors."""
 
@@ -164,7 +169,7 @@ def summarise(
         {name: round(q[2], 2) for name, q in quartiles.items()},
         target,
         measured.elsewhere,
-        measured.elsewhere is not None and threads + measured.elsewhere > (os.cpu_count() or 1) + 0.25,
+        crowded(threads, measured.elsewhere),
         None if floor is None else round(floor, 4),
         None if floor is None else round(middle["ours"] / floor, 2),
         None if inside is None else round(inside, 4),

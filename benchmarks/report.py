@@ -105,7 +105,8 @@ def ceilings(run: dict[str, Any]) -> str:
     said = []
     for found in run["ceilings"]:
         threads = f"{found['threads']} thread{'s' if found['threads'] > 1 else ''}"
-        parts = [f"With {threads}: products {found['gemm']:.0f} GFLOP/s"]
+        guessed = " (others were busy: at least those of one thread so many times)" if found.get("guessed") else ""
+        parts = [f"With {threads}{guessed}: products {found['gemm']:.0f} GFLOP/s"]
         for what, curve in (("weight rows", found["rows"]), ("copies", found["copy"])):
             sizes, values = zip(*((f"{size:g}", f"{value:.0f}") for size, value in curve))
             parts.append(f"{what} {' / '.join(values)} GB/s at {' / '.join(sizes)} MB")

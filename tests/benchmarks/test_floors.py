@@ -97,18 +97,29 @@ def test_curves_are_interpolated_and_smaller_tables_no_slower():
 def test_ceilings_of_this_machine(monkeypatch):
     monkeypatch.setattr(floors, "TABLES", (0.0625, 0.25))
     monkeypatch.setattr(floors, "BUFFERS", (0.25,))
-    monkeypatch.setattr(floors, "_measured", {})
     threads = torch.get_num_threads()
-    one, two = floors.Ceilings.measure(1, 0.001), floors.ceilings(2)
+    found = floors.Ceilings.measure(1, 0.001)
     assert torch.get_num_threads() == threads
-    assert [size for size, _ in one.rows] == [0.0625, 0.25]
-    assert one.gemm > 0.1
-    assert all(value > 0.1 for _, value in (*one.rows, *one.copy))
-    # Two threads are measured, and are no slower than one.
+    assert [size for size, _ in found.rows] == [0.0625, 0.25]
+    assert found.gemm > 0.1
+    assert all(value > 0.1 for _, value in (*found.rows, *found.copy))
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_threads_are_no_slower_than_one(monkeypatch, busy):
+    speed = {1: 10.0, 2: 8.0}
+    monkeypatch.setattr(floors, "_measured", {})
+    monkeypatch.setattr(floors, "crowded", lambda threads, elsewhere: busy)
+    monkeypatch.setattr(
+        floors.Ceilings, "measure", lambda n: floors.Ceilings(n, speed[n], ((1.0, speed[n]),), ((1.0, 50.0 * n),))
+    )
+    two = floors.ceilings(2)
+    assert (two.gemm, two.rows, two.guessed) == (
+        (20.0, ((1.0, 20.0),), True) if busy else (10.0, ((1.0, 10.0),), False)
+    )
+    assert two.copy == ((1.0, 100.0),)
     assert [found.threads for found in floors.measured()] == [1, 2]
-    first = floors.ceilings(1)
-    assert two.gemm >= first.gemm
-    assert all(a >= b for (_, a), (_, b) in zip(two.rows, first.rows, strict=True))
+    assert floors.measured()[0].gemm == 10.0
 
 
 def test_rows_say_how_far_above_the_floor():
