@@ -2,7 +2,7 @@
 #   PYTHON       interpreter of the environment (3.11 or newer; the pinned numpy needs it)
 #   TORCH_INDEX  package index to take torch from, such as the one with its CPU builds; the default index otherwise
 #   FIT_OUT      folder that make fit writes to
-#   BENCH        further arguments of make bench-loops, such as -k "b and 512" or --json-rows rows.json
+#   BENCH        further arguments of make bench-loops, such as -k "b and 512"; its tables are written without any
 #   COMPARE      arguments of make bench-peers, such as --quick or --only "b N=512"
 PYTHON ?= python3
 TORCH_INDEX ?=
@@ -10,6 +10,7 @@ FIT_OUT ?= runs/demo
 BENCH ?=
 COMPARE ?= --quick
 ROWS ?= docs/benchmarks/rows.json
+LOOPS ?= $(if $(BENCH),build,docs/benchmarks)/loops.json
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +21,8 @@ NATIVE := CMakeLists.txt setup.py pyproject.toml \
 FORMATTED = $(shell find csrc tests/native tests/emulator -name _build -prune -o \
   \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-.PHONY: install fit test test-all instructions bench bench-loops bench-peers bench-environments lint format docs clean
+.PHONY: install fit test test-all instructions bench bench-loops bench-peers bench-tables bench-environments lint format
+.PHONY: docs clean
 install: $(VENV)/.built
 # What was built may be gone while the stamp is still there.
 ifeq ($(and $(wildcard neurotorch/_C.so),$(wildcard tests/native/_build/emulator*)),)
@@ -54,15 +56,21 @@ instructions: install
 
 bench: bench-loops bench-peers
 
-# Beside loops of plain PyTorch, with targets.
+# Beside loops of plain PyTorch, with targets; the tables of the READMEs are written from the rows.
 bench-loops: install
-	$(BIN)/python -m pytest -q benchmarks --benchmark-only --timeout 1200 $(BENCH)
+	mkdir -p $(dir $(LOOPS))
+	$(BIN)/python -m pytest -q benchmarks --benchmark-only --timeout 1200 --json-rows $(LOOPS) $(BENCH)
+	$(if $(BENCH),,$(BIN)/python benchmarks/report.py $(LOOPS))
 
 # Beside the other libraries; docs/benchmarks.md is written from the rows.
 bench-peers: install bench-environments
 	mkdir -p $(dir $(ROWS))
 	$(BIN)/python benchmarks/compare.py --out $(ROWS) $(COMPARE)
 	$(BIN)/python benchmarks/report.py $(ROWS) --out docs
+
+# The pages again, from the rows that are there.
+bench-tables: install
+	$(BIN)/python benchmarks/report.py $(wildcard docs/benchmarks/*.json)
 
 # Environments of the other libraries: without one, the benchmarks say so and run with the rest.
 bench-environments: | $(VENV)/.environment

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from comparisons import Case
 from server import PeerError, Server
 from torch import Tensor
-from workloads import WORKLOADS, Workload
+from workloads import Workload
 
 # Where the equations of a library are those of ours.
 SAME = {
@@ -74,16 +74,21 @@ def results_of(server: Server, samples: Tensor | None = None) -> Results:
             return outputs, [torch.as_tensor(arrays[f"gradient{k}"]) for k in range(len(arrays) - 1)]
 
 
-def check_ours(workload: str, sizes: dict[str, Any], names: list[str], timed: Workload) -> dict[str, str]:
+def as_timed(name: str, timed: Workload) -> None:
+    """A candidate of this process in float32, against ours."""
+    same = same_samples(name, timed.step(name)[0], timed.step("ours")[0])
+    scale = masked(timed.scale, same)
+    _gradients(name, timed.step(name, scale)[1], timed.step("ours", scale)[1], 1e-3)
+
+
+def check_ours(case: Case, timed: Workload) -> dict[str, str]:
     """Candidates of this process: in float64, and the compiled one as it is timed."""
     found = {}
-    made = WORKLOADS[workload](dtype=torch.float64, **sizes)
+    made = case.make(torch.float64)
     expected = made.step("ours")
-    for name in names:
+    for name in case.names:
         if name == "compiled":
-            same = same_samples(name, timed.step(name)[0], timed.step("ours")[0])
-            scale = masked(timed.scale, same)
-            _gradients(name, timed.step(name, scale)[1], timed.step("ours", scale)[1], 1e-3)
+            as_timed(name, timed)
             found[name] = "float32"
         else:
             exactly(name, made.step(name), expected)
@@ -91,24 +96,25 @@ def check_ours(workload: str, sizes: dict[str, Any], names: list[str], timed: Wo
     return found
 
 
-def check_peer(name: str, server: Server, workload: str, sizes: dict[str, Any], timed: Workload) -> tuple[str, float]:
+def check_peer(name: str, server: Server, case: Case, timed: Workload) -> tuple[str, float]:
     """In which precision a library was found to agree, or "own equations"; and the mean of its outputs.
 
     Libraries that make spikes of float32 whatever they are given are compared in float32.
     """
-    if workload in SAME.get(name, ()):
+    built = {"candidate": name, "workload": case.workload, "sizes": case.sizes}
+    if case.workload in SAME.get(name, ()):
         try:
-            server.ask("build", candidate=name, workload=workload, sizes=sizes, dtype="float64")
+            server.ask("build", dtype="float64", **built)
             found = results_of(server)
         except PeerError as error:
             if "dtype" not in str(error):
                 raise
         else:
-            exactly(name, found, WORKLOADS[workload](dtype=torch.float64, **sizes).step("ours"))
+            exactly(name, found, case.make(torch.float64).step("ours"))
             return "float64", float(found[0].mean())
-    server.ask("build", candidate=name, workload=workload, sizes=sizes)
+    server.ask("build", **built)
     found = results_of(server)
-    if workload not in SAME.get(name, ()):
+    if case.workload not in SAME.get(name, ()):
         plausibly(name, found, timed.step("ours"))
         return "own equations", float(found[0].mean())
     same = same_samples(name, found[0], timed.step("ours")[0])

@@ -10,28 +10,29 @@ The file is rewritten after every case and read by ``report.py``.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import memory
 import torch
-from check import Differs, check_ours, check_peer
+from check import Differs, as_timed, check_ours, check_peer
 from comparisons import CASES, TINY, Case
 from environments import ROOT, interpreters, servers
-from interleave import Row, Times, hardware, interleave, summarise
+from floors import ceilings, floors_of
+from interleave import Row, Times, interleave, summarise
 from learning import training
 from loops import forget_compiled
+from rows import heading, write
 from server import PeerError, Server, Unavailable
-from workloads import WORKLOADS
-
-from neurotorch.utils.files import written_whole
+from torch._dynamo.exc import TorchDynamoException
+from workloads import Workload
 
 
 def quartiles(times: Times) -> dict[str, dict[str, float]]:
@@ -54,19 +55,23 @@ def command(arguments: list[str]) -> str:
 
 
 def row_of(row: Row, times: Times, **more: Any) -> dict[str, Any]:
-    return {**row.as_dict(), **quartiles(times), "disturbed": row.disturbed(), **more}
+    return {**row.as_dict(), **quartiles(times), **more}
 
 
-def dumped(data: dict[str, Any]) -> str:
-    """JSON with one row per line."""
-    lines = []
-    for key, value in data.items():
-        if isinstance(value, list):
-            text = "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n ]"
-        else:
-            text = json.dumps(value)
-        lines.append(f" {json.dumps(key)}: {text}")
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+def compiling(name: str, case: Case, timed: Workload) -> Case:
+    """The case without the compiled loop if that does not compile here, as without a C++ compiler."""
+    if "compiled" not in case.names:
+        return case
+    try:
+        timed.step("compiled")
+    except TorchDynamoException as error:
+        print(f"{name}: without the compiled loop: {str(error).splitlines()[0]}", flush=True)
+        return uncompiled(case)
+    return case
+
+
+def uncompiled(case: Case) -> Case:
+    return replace(case, names=tuple(n for n in case.names if n != "compiled"))
 
 
 class Comparison:
@@ -74,34 +79,25 @@ class Comparison:
 
     def __init__(self, out: Path, running: dict[str, Server], versions: dict[str, str], seconds: float) -> None:
         self.out, self.running, self.seconds = out, running, seconds
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True
-        )
-        self.data: dict[str, Any] = {
-            "command": command(sys.argv[1:]),
-            "hardware": hardware(),
-            "commit": commit.stdout.strip() or "unknown",
-            "date": time.strftime("%Y-%m-%d"),
-            "versions": {"torch": torch.__version__, **versions},
-            "rows": [],
-            "memory": [],
-        }
+        self.found: dict[str, tuple[dict[str, str], dict[str, float]]] = {}
+        self.data = {**heading(command(sys.argv[1:]), versions), "ceilings": [], "rows": [], "memory": []}
+
+    def measure(self, threads: list[int]) -> None:
+        """Ceilings of this machine, before anything else runs."""
+        self.data["ceilings"] = [ceilings(n).as_dict() for n in threads]
 
     def add(self, rows: list[dict[str, Any]], key: str = "rows") -> None:
         self.data[key].extend(rows)
-        with written_whole(self.out) as path:
-            path.write_text(dumped(self.data))
+        write(self.data, self.out)
 
-    def checked(self, name: str, case: Case, timed: Any, threads: int) -> tuple[dict[str, str], dict[str, float]]:
-        """Candidates that compute what they should, with what was compared, and built in their processes."""
-        own = check_ours(case.workload, case.sizes, list(case.names), timed)
-        means: dict[str, float] = {}
+    def checked(self, name: str, case: Case, timed: Workload) -> tuple[dict[str, str], dict[str, float]]:
+        """Candidates that compute what they should, with what was compared, and the means of libraries' outputs."""
+        own, means = check_ours(case, timed), {}
         for library, server in self.running.items():
             if library in case.without:
                 continue
             try:
-                own[library], means[library] = check_peer(library, server, case.workload, case.sizes, timed)
-                server.ask("build", candidate=library, workload=case.workload, sizes=case.sizes, threads=threads)
+                own[library], means[library] = check_peer(library, server, case, timed)
             except Unavailable:
                 continue
             except (Differs, PeerError) as error:
@@ -110,27 +106,37 @@ class Comparison:
         return own, means
 
     def case(self, name: str, case: Case, threads: int, compiled: bool = True) -> None:
-        if not compiled:
-            case = Case(**{**vars(case), "names": tuple(n for n in case.names if n != "compiled")})
+        began = time.perf_counter()
         torch.set_num_threads(threads)
         forget_compiled()
-        timed = WORKLOADS[case.workload](**case.sizes)
-        checked, means = self.checked(name, case, timed, threads)
-        with torch.no_grad():
-            rate = float(timed.spikes().mean())
+        timed = case.make()
+        case = compiling(name, case, timed) if compiled else uncompiled(case)
+        # Results do not depend on the number of threads, but that of the compiled loop is compiled anew.
+        if name not in self.found:
+            self.found[name] = self.checked(name, case, timed)
+        elif "compiled" in case.names:
+            as_timed("compiled", timed)
+        checked, means = self.found[name]
+        libraries = {n: self.running[n] for n in checked if n in self.running}
+        for library, server in libraries.items():
+            server.ask("build", candidate=library, workload=case.workload, sizes=case.sizes, threads=threads)
+        rate, inside = timed.rate(), timed.inside() if timed.inside else None
+        least = floors_of(case.workload, timed, rate, ceilings(threads))
         means = {
             library: round(mean, 4) for library, mean in means.items() if case.workload not in ("mnist", "zebrafish")
         }
         rows = []
         for part, run, target in (("forward", timed.forward, case.forward), ("both", timed.step, case.both)):
             candidates = {n: partial(run, n) for n in ("ours", *case.names)}
-            candidates.update({n: partial(self.running[n].run, part) for n in checked if n in self.running})
+            candidates.update({n: partial(server.run, part) for n, server in libraries.items()})
             # Rounds of many seconds say enough three at a time.
             times = interleave(candidates, self.seconds, min_rounds=3)
-            row = summarise(name, part, threads, rate, times, target)
+            row = summarise(name, part, threads, rate, times, target, least.get(part), inside)
             rows.append(row_of(row, times, kind=case.workload, sizes=case.sizes, checked=checked, rates=means))
             ratios = ", ".join(f"{other} {ratio:.1f}" for other, ratio in row.ratio.items())
-            print(f"{name}, {part}, {threads} thread(s): ours {row.milliseconds['ours']:.2f} ms; {ratios}", flush=True)
+            ours = f"{row.milliseconds['ours']:.2f} ms, floor {row.least()}"
+            print(f"{name}, {part}, {threads} thread(s): ours {ours}; {ratios}", flush=True)
+        print(f"{name}, {threads} thread(s): {time.perf_counter() - began:.0f} s", flush=True)
         self.add(rows)
 
     def learning(self, threads: int = 1, **sizes: Any) -> None:
@@ -195,6 +201,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with servers(pythons) as (running, versions):
             comparison = Comparison(asked.out, running, versions, asked.seconds)
+            if "cases" in parts:
+                comparison.measure(asked.threads)
             for name, case in (TINY if asked.tiny else CASES).items() if "cases" in parts else ():
                 wanted = asked.only in name and (case.quick or not asked.quick) and (asked.large or not case.large)
                 for threads in asked.threads if wanted else ():

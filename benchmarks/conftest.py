@@ -1,10 +1,11 @@
 """Collects the rows of a run, prints them as one table, and writes them where --json-rows says."""
 
-import json
 from pathlib import Path
 
 import pytest
+from floors import measured
 from interleave import Row, hardware, table
+from rows import heading, write
 
 ROWS: list[Row] = []
 
@@ -27,4 +28,6 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.write_line(table(ROWS))
     path = config.getoption("--json-rows")
     if path is not None:
-        path.write_text(json.dumps({"hardware": hardware(), "rows": [row.as_dict() for row in ROWS]}, indent=1) + "\n")
+        arguments = " ".join(map(str, config.invocation_params.args))
+        found = {"ceilings": [found.as_dict() for found in measured()], "rows": [row.as_dict() for row in ROWS]}
+        write({"loops": True, **heading(f"python -m pytest {arguments}"), **found}, path)

@@ -11,6 +11,7 @@ from server import PeerError, Server
 ROOT = Path(__file__).parents[1]
 # Folder that ``make bench-environments`` fills, and what it holds.
 FOLDERS = {"peers": ("norse", "snntorch", "spikingjelly", "sinabs"), "reference": ("neurotorch",)}
+LIBRARIES = tuple(name for names in FOLDERS.values() for name in names)
 NAMES = {
     "ours": "ours",
     "recomputed": "ours, keeping every 100th step",

@@ -30,6 +30,7 @@ def _plain(sizes: dict[str, Any]) -> bool:
 def panel(rows: list[dict[str, Any]], axis: str) -> dict[str, list[tuple[float, float]]]:
     """Points of every candidate: x, and milliseconds of both passes on one thread."""
     chosen = [row for row in rows if row["kind"] == "recurrent" and row["part"] == "both" and row["threads"] == 1]
+    chosen = [row for row in chosen if "surrogate" not in row["sizes"]]
     points: dict[str, list[tuple[float, float]]] = {}
     for row in chosen:
         sizes = row["sizes"]

@@ -17,10 +17,18 @@ from typing import Any, NamedTuple
 
 import torch
 
+# Seconds of a round, from which on it needs no other to warm up for it.
+LONG = 10.0
+
 
 @dataclass(frozen=True)
 class Row:
-    """One measured case: times in milliseconds, ratios of each other candidate, and of the fastest one, to ours."""
+    """One measured case: times in milliseconds, ratios of each other candidate, and of the fastest one, to ours.
+
+    `floor` is the least time that the case could take on this machine in milliseconds (``floors.py``), `above_floor`
+    how many times that ours takes, `inside` the share of neurons and steps at which a surrogate of compact support is
+    not zero. `disturbed`: other processes left fewer processors than threads, which then wait for each other.
+    """
 
     workload: str
     part: str
@@ -33,15 +41,43 @@ class Row:
     ratio_high: dict[str, float]
     target: dict[str, float]
     elsewhere: float | None
+    disturbed: bool = False
+    floor: float | None = None
+    above_floor: float | None = None
+    inside: float | None = None
 
-    def disturbed(self) -> bool:
-        """Whether other processes left fewer processors than threads: the threads then wait for each other."""
-        return self.elsewhere is not None and self.threads + self.elsewhere > (os.cpu_count() or 1) + 0.25
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Row:
+        """From `as_dict`, with or without more beside it; files of earlier versions have no floors."""
+        return cls(**{key: data[key] for key in cls.__dataclass_fields__ if key in data})
+
+    def known(self) -> dict[str, float]:
+        """Targets beside candidates that took part."""
+        return {name: value for name, value in self.target.items() if name in self.ratio}
 
     def reached(self) -> bool | None:
         """Whether the median ratios reach the targets; None without a target."""
-        known = {name: value for name, value in self.target.items() if name in self.ratio}
+        known = self.known()
         return all(self.ratio[name] >= value for name, value in known.items()) if known else None
+
+    def verdict(self, names: Mapping[str, str] | None = None) -> str:
+        """The targets and whether they are reached; a row that other work disturbed is not judged."""
+        known = self.known()
+        wanted = ", ".join(f"{value:g}x {(names or {}).get(name, name)}" for name, value in known.items())
+        if self.disturbed:
+            said = f"disturbed, {self.elsewhere:.1f} processors busy elsewhere"
+            return f"{wanted}: {said}" if wanted else said
+        return f"{wanted}: {'reached' if self.reached() else 'not reached'}" if wanted else "-"
+
+    def rates(self) -> str:
+        """Share of neurons and steps that spike, and of those where the surrogate is not zero if that is some."""
+        if not self.rate:
+            return "-"
+        return f"{self.rate:.1%}{'' if self.inside is None else f' ({self.inside:.1%} inside)'}"
+
+    def least(self) -> str:
+        """The floor in ms, and how many times that ours takes."""
+        return "-" if self.floor is None else f"{self.floor:.3g}, {self.above_floor:.1f}x"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,6 +90,11 @@ def busy_elsewhere() -> float | None:
         return None
     user, nice, system, _, _, *others = (int(n) for n in stat.read_text().splitlines()[0].split()[1:9])
     return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
+def crowded(threads: int, elsewhere: float | None) -> bool:
+    """Whether others that keep so many processors busy leave fewer of them than threads."""
+    return elsewhere is not None and threads + elsewhere > (os.cpu_count() or 1) + 0.25
 
 
 class Spent(NamedTuple):
@@ -74,12 +115,10 @@ class Times:
 def interleave(
     candidates: Mapping[str, Callable[[], Any]], seconds: float, max_rounds: int = 60, min_rounds: int = 5
 ) -> Times:
-    """Run every candidate in every round, after one round that does not count."""
+    """Run every candidate in every round, after one round that does not count unless it takes longer than `LONG`."""
     names = list(candidates)
-    for name in names:
-        candidates[name]()
-    times: dict[str, list[float]] = {name: [] for name in names}
-    started, before, done, theirs = time.perf_counter(), busy_elsewhere(), 0, 0.0
+    times: dict[str, list[float]] = {}
+    started, before, done, theirs, warm = time.perf_counter(), busy_elsewhere(), 0, 0.0, False
     while done < min_rounds or (time.perf_counter() - started < seconds and done < max_rounds):
         # Another one begins each round, so that none always runs on a warm or a cold cache.
         for name in names[done % len(names) :] + names[: done % len(names)]:
@@ -89,16 +128,29 @@ def interleave(
             if isinstance(returned, Spent):
                 passed = returned.seconds
                 theirs += returned.processor
-            times[name].append(passed)
+            times.setdefault(name, []).append(passed)
         done += 1
+        if not warm and time.perf_counter() - started <= LONG:
+            started, before, done, theirs, times = time.perf_counter(), busy_elsewhere(), 0, 0.0, {}
+        warm = True
     after, whole = busy_elsewhere(), time.perf_counter() - started
     elsewhere = None if before is None or after is None else round(max(0.0, (after - before - theirs) / whole), 2)
     return Times(times, elsewhere)
 
 
-def summarise(workload: str, part: str, threads: int, rate: float, measured: Times, target: dict[str, float]) -> Row:
+def summarise(
+    workload: str,
+    part: str,
+    threads: int,
+    rate: float,
+    measured: Times,
+    target: dict[str, float],
+    floor: float | None = None,
+    inside: float | None = None,
+) -> Row:
     """Median times and the quartiles of the ratios. "fastest" is the fastest other candidate of each round."""
     times = measured.seconds
+    middle = {name: 1e3 * statistics.median(values) for name, values in times.items()}
     others = {name: values for name, values in times.items() if name not in ("ours", "recomputed")}
     others["fastest"] = [min(values) for values in zip(*others.values(), strict=True)]
     ratios = {
@@ -111,12 +163,16 @@ def summarise(workload: str, part: str, threads: int, rate: float, measured: Tim
         threads,
         len(times["ours"]),
         round(rate, 4),
-        {name: round(1e3 * statistics.median(values), 3) for name, values in times.items()},
+        {name: round(value, 3) for name, value in middle.items()},
         {name: round(statistics.median(values), 2) for name, values in ratios.items()},
         {name: round(q[0], 2) for name, q in quartiles.items()},
         {name: round(q[2], 2) for name, q in quartiles.items()},
         target,
         measured.elsewhere,
+        crowded(threads, measured.elsewhere),
+        None if floor is None else round(floor, 4),
+        None if floor is None else round(middle["ours"] / floor, 2),
+        None if inside is None else round(inside, 4),
     )
 
 
@@ -135,8 +191,8 @@ def hardware() -> str:
 def table(rows: list[Row]) -> str:
     """Markdown, one line per row."""
     lines = [
-        "| workload | part | threads | rate | ours, ms | loop / ours | compiled / ours | target |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| workload | part | threads | rate | ours, ms | floor, ms | loop / ours | compiled / ours | target |",
+        "| --- " * 9 + "|",
     ]
     for row in rows:
         cells = []
@@ -147,12 +203,8 @@ def table(rows: list[Row]) -> str:
                 else "-"
             )
             cells.append(spread)
-        wanted = ", ".join(f"{value:g}x {name}" for name, value in row.target.items()) or "-"
-        reached = {True: ": reached", False: ": not reached", None: ""}[row.reached()]
-        if row.disturbed():
-            reached = f": disturbed, {row.elsewhere:.1f} processors busy elsewhere"
         lines.append(
-            f"| {row.workload} | {row.part} | {row.threads} | {row.rate:.1%} | {row.milliseconds['ours']:.2f} | "
-            f"{cells[0]} | {cells[1]} | {wanted}{reached} |"
+            f"| {row.workload} | {row.part} | {row.threads} | {row.rates()} | {row.milliseconds['ours']:.2f} | "
+            f"{row.least()} | {cells[0]} | {cells[1]} | {row.verdict()} |"
         )
     return "\n".join(lines)

@@ -29,16 +29,33 @@ class Spike(torch.autograd.Function):
         return grad / (ctx.gamma * (v - 1.0).abs() + 1.0) ** 2, None
 
 
+class TriangleSpike(Spike):
+    """The same step with a derivative of compact support, ``gamma max(0, 1 - gamma |v - 1|)``."""
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (v,) = ctx.saved_tensors
+        return grad * (ctx.gamma * (1.0 - ctx.gamma * (v - 1.0).abs()).clamp(min=0.0)), None
+
+
+SPIKES = {"fast_sigmoid": Spike, "triangle": TriangleSpike}
+
+
 def lif_steps(
-    currents: tuple[Tensor, ...], v: Tensor, z: Tensor, recurrent: Tensor | None
+    currents: tuple[Tensor, ...],
+    v: Tensor,
+    z: Tensor,
+    recurrent: Tensor | None,
+    surrogate: str = "fast_sigmoid",
+    gamma: float = GAMMA,
 ) -> tuple[list[Tensor], Tensor, Tensor]:
-    out = []
+    spike, out = SPIKES[surrogate], []
     for current in currents:
         u = ALPHA * v + current
         if recurrent is not None:
             u = u + z @ recurrent
         v = u * (1.0 - z.detach())
-        z = Spike.apply(v, GAMMA)
+        z = spike.apply(v, gamma)
         out.append(z)
     return out, v, z
 
@@ -97,7 +114,7 @@ def compiled_once(steps: Callable) -> Callable:
 
 
 def in_chunks(steps: Callable, compiled: bool, currents: Tensor, *state, n_state: int = 2) -> Tensor:
-    """Run `steps` over time, whole or compiled in chunks; the first `n_state` of `state` change."""
+    """Run `steps` over time, whole or compiled in chunks; of `state`, the first `n_state` change."""
     rows = currents.unbind(1)
     if not compiled:
         return torch.stack(steps(rows, *state)[0], 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from workloads import Workload
+from workloads import WORKLOADS, Workload
 
 import neurotorch.modules.layers as layers
 from neurotorch.functional import run_sequence
@@ -87,3 +87,6 @@ def layer_of(
         torch.randn(batch, steps, neurons, generator=generator).to(dtype),
         spikes,
     )
+
+
+WORKLOADS["layer_of"] = layer_of

@@ -1,8 +1,9 @@
-"""Writes docs/benchmarks.md and its figures from the rows of ``compare.py``.
+"""Writes docs/benchmarks.md and its figures from the rows of ``compare.py``, and the tables of the READMEs.
 
-    python benchmarks/report.py ROWS.json [MORE.json ...] --out docs
+    python benchmarks/report.py docs/benchmarks/*.json
 
-Rows of later files take the place of earlier ones with the same case, part and number of threads.
+Rows of later files take the place of earlier ones with the same case, part and number of threads. Rows beside plain
+loops (``--json-rows`` of ``test_workloads.py``) become the tables of ``benchmarks/README.md`` and ``README.md``.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from environments import NAMES
+from environments import NAMES, ROOT
 from figures import draw_memory, draw_times
+from interleave import Row
+from interleave import table as loops_table
 
 from neurotorch.utils.files import written_whole
 
@@ -32,9 +35,14 @@ kernels of this library have never run on a GPU, and those of the others were no
 WORKLOADS = """## Workloads
 
 a: feed-forward LIF on a given current, 512 neurons, batch 32.  b: 700 inputs at 5 % to recurrent LIF (N neurons, batch
-B, 100 steps unless said; percentages are rates of the neurons).  c: the MNIST training step, 784-100-10, batch 256, 100
-steps.  d: a closed loop of 522 SpyLIF-LPF neurons and a linear readout, 557 steps.  p: the public setting of the field,
-Linear (N to N) on dense input and LIF, batch 16, 500 steps.
+B, 100 steps unless said; percentages are rates of the neurons).  b triangle: with a surrogate derivative that is zero
+but within a tenth of the threshold.  c: the MNIST training step, 784-100-10, batch 256, 100 steps.  d: a closed loop of
+522 SpyLIF-LPF neurons and a linear readout, 557 steps.  p: the public setting of the field, Linear (N to N) on dense
+input and LIF, batch 16, 500 steps.
+"""
+FLOORS = """Floors are the least times, in ms, that the sizes and rates of a row allow on this machine, by what it was
+measured to do when the run began: multiply matrices, add rows of weights, copy. Behind each, how many times that ours
+takes. `benchmarks/floors.py` has the formulae.
 """
 EQUATIONS = """Before a case is timed, spikes and gradients are compared with ours. Cells without a star agree: in
 float64, or, where a library makes spikes of float32 whatever it is given, in float32 apart from samples in which
@@ -69,9 +77,10 @@ def merged(files: list[Path]) -> dict[str, Any]:
     runs = []
     for file in files:
         data = json.loads(file.read_text())
-        runs.append({key: data[key] for key in ("command", "hardware", "commit", "date", "versions")})
+        kept = ("command", "hardware", "commit", "date", "versions")
+        runs.append({**{key: data[key] for key in kept}, "ceilings": data.get("ceilings", [])})
         rows.update({(row["workload"], row["part"], row["threads"]): row for row in data["rows"]})
-        memory.update({(row["candidate"], row["steps"]): row for row in data["memory"]})
+        memory.update({(row["candidate"], row["steps"]): row for row in data.get("memory", [])})
     return {"runs": runs, "rows": list(rows.values()), "memory": list(memory.values())}
 
 
@@ -91,28 +100,30 @@ def cell(row: dict[str, Any], name: str) -> str:
     return f"{time}{star}, {row['ratio'][name]:.1f}x ({row['ratio_low'][name]:.1f}-{row['ratio_high'][name]:.1f})"
 
 
-def verdict(row: dict[str, Any]) -> str:
-    """Whether a target is reached; a row that other work disturbed is not judged."""
-    if row["disturbed"]:
-        return f"disturbed: {row['elsewhere']:.1f} processors busy elsewhere"
-    known = {name: value for name, value in row["target"].items() if name in row["ratio"]}
-    if not known:
-        return "-"
-    wanted = ", ".join(f"{value:g}x {NAMES.get(name, name)}" for name, value in known.items())
-    return f"{wanted}: {'reached' if all(row['ratio'][n] >= v for n, v in known.items()) else 'not reached'}"
+def ceilings(run: dict[str, Any]) -> str:
+    """What the machine did when a run began; a sentence per number of threads."""
+    said = []
+    for found in run["ceilings"]:
+        threads = f"{found['threads']} thread{'s' if found['threads'] > 1 else ''}"
+        guessed = " (others were busy: at least those of one thread so many times)" if found.get("guessed") else ""
+        parts = [f"With {threads}{guessed}: products {found['gemm']:.0f} GFLOP/s"]
+        for what, curve in (("weight rows", found["rows"]), ("copies", found["copy"])):
+            sizes, values = zip(*((f"{size:g}", f"{value:.0f}") for size, value in curve))
+            parts.append(f"{what} {' / '.join(values)} GB/s at {' / '.join(sizes)} MB")
+        said.append(f"{', '.join(parts)}.")
+    return " ".join(said)
 
 
 def table(rows: list[dict[str, Any]], named: str = "workload") -> str:
     """Markdown; only candidates that a row has."""
     names = [n for n in ORDER if any(n in row["milliseconds"] for row in rows)]
-    lines = [
-        f"| {named} | threads | rounds | rate | " + " | ".join(NAMES[n] for n in names) + " | target |",
-        "| --- " * (5 + len(names)) + "|",
-    ]
-    for row in rows:
-        cells = " | ".join(cell(row, name) for name in names)
-        rate = f"{row['rate']:.1%}" if row["rate"] else "-"
-        lines.append(f"| {row['workload']} | {row['threads']} | {row['rounds']} | {rate} | {cells} | {verdict(row)} |")
+    floors = any(row.get("floor") is not None for row in rows)
+    titles = [named, "threads", "rounds", "rate", *(NAMES[n] for n in names), *["floor"][:floors], "target"]
+    lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
+    for data in rows:
+        row, cells = Row.of(data), [cell(data, name) for name in names]
+        first = [row.workload, str(row.threads), str(row.rounds), row.rates()]
+        lines.append(f"| {' | '.join([*first, *cells, *[row.least()][:floors], row.verdict(NAMES)])} |")
     return "\n".join(lines)
 
 
@@ -155,11 +166,15 @@ def page(data: dict[str, Any], figures: list[str]) -> str:
             f"Run of {run['date']} at commit {run['commit']}, `{run['command']}`, on {run['hardware']}"
             f"{'; ' if others else ''}{', '.join(others)}.\n"
         )
+        if run["ceilings"]:
+            text.append(f"{ceilings(run)}\n")
     disturbed = sum(row["disturbed"] for row in rows)
     text.append(
         DISTURBED.format(disturbed, len(rows)) if disturbed else "No row was disturbed by other work on the machine.\n"
     )
     text += [WORKLOADS, EQUATIONS]
+    if any(row.get("floor") for row in rows):
+        text.append(FLOORS)
     for part, title in (("both", "Forward plus backward"), ("forward", "Forward alone")):
         chosen = [row for row in workloads if row["part"] == part]
         if chosen:
@@ -186,22 +201,79 @@ def page(data: dict[str, Any], figures: list[str]) -> str:
     return "\n".join(text)
 
 
+# Lines around a generated table.
+BEGIN, END = "<!-- written by benchmarks/report.py -->\n", "<!-- end -->\n"
+# What README.md says of a case, and with how many threads.
+SPEED = {
+    ("a T=500", 1): "feed-forward LIF, 512 neurons, batch 32, 500 steps",
+    ("b N=512 B=1", 1): "700 inputs to 512 recurrent LIF, batch 1, 100 steps, 5 % rate",
+    ("b N=512 B=1 T=500", 1): "the same, 500 steps",
+    ("b N=512 B=32", 1): "700 inputs to 512 recurrent LIF, batch 32, 100 steps, 5 % rate",
+    ("b N=1024 B=32", 1): "700 inputs to 1024 recurrent LIF, batch 32, 100 steps, 5 % rate",
+    ("c", 1): "MNIST training step, 784-100-10, batch 256, 100 steps",
+    ("d", 1): "closed loop of 522 SpyLIF-LPF, 557 steps, BPTT",
+    ("d", 2): "the same, two threads",
+}
+
+
+def speed_table(rows: list[Row]) -> str:
+    """Both passes of the cases that README.md shows."""
+    at = {(row.workload, row.threads): row for row in rows if row.part == "both"}
+    lines = ["| workload | ours, ms | plain loop | compiled loop |", "| --- | --- | --- | --- |"]
+    for key, said in SPEED.items():
+        if key in at:
+            times = [f"{at[key].ratio[n]:.2g}x" if n in at[key].ratio else "-" for n in ("loop", "compiled")]
+            lines.append(f"| {said} | {at[key].milliseconds['ours']:.2g} | {' | '.join(times)} |")
+    return "\n".join(lines)
+
+
+def replaced(file: Path, text: str) -> None:
+    """Puts `text` between the lines that say where a generated table begins and ends."""
+    before, begin, rest = file.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{file} needs one line {BEGIN.strip()} and a line {END.strip()} after it")
+    with written_whole(file) as path:
+        path.write_text(f"{before}{begin}\n{text}\n\n{end}{after}")
+
+
+def write_loops(data: dict[str, Any], folder: Path) -> None:
+    """The tables of README.md and benchmarks/README.md in `folder`; rows of single models stay in their file."""
+    rows = [Row.of(row) for row in data["rows"] if not row["workload"].startswith("model ")]
+    runs = [
+        f"One run of `{run['command']}` at commit {run['commit']} on {run['date']}, {run['hardware']}. {ceilings(run)}"
+        for run in data["runs"]
+    ]
+    replaced(folder / "benchmarks" / "README.md", "\n\n".join([*runs, loops_table(rows)]))
+    replaced(folder / "README.md", speed_table(rows))
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, nargs="+")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of benchmarks.md; figures go into its benchmarks/"
+        "--out", type=Path, default=ROOT / "docs", help="folder of benchmarks.md; figures go into its benchmarks/"
     )
+    parser.add_argument("--readme", type=Path, default=ROOT, help="folder of README.md and benchmarks/README.md")
     asked = parser.parse_args(arguments)
-    data = merged(asked.rows)
-    folder = asked.out / "benchmarks"
+    loops = [file for file in asked.rows if "loops" in json.loads(file.read_text())]
+    others = [file for file in asked.rows if file not in loops]
+    if loops:
+        write_loops(merged(loops), asked.readme)
+    if others:
+        write_page(merged(others), asked.out)
+
+
+def write_page(data: dict[str, Any], out: Path) -> None:
+    """benchmarks.md with its figures."""
+    folder = out / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     figures = []
     if draw_times(data["rows"], folder / "times.svg"):
         figures.append("times")
     if data["memory"] and draw_memory(data["memory"], folder / "memory.svg"):
         figures.append("memory")
-    with written_whole(asked.out / "benchmarks.md") as path:
+    with written_whole(out / "benchmarks.md") as path:
         path.write_text(page(data, figures))
 
 

@@ -1,8 +1,9 @@
 """The workloads of the benchmarks, each as functions that several candidates compute.
 
-a: feed-forward LIF on a given current.  b: Linear + recurrent LIF on sparse spikes; also with SpyLIF neurons, and in
-long sequences.  c: the MNIST training step (784 -> 100 LIF -> 10 SpyLI, max over time, NLL).  d: the zebrafish closed
-loop (SpyLIF-LPF -> Linear, BPTT).  p: Linear + LIF on dense input, the public setting of the field.
+a: feed-forward LIF on a given current.  b: Linear + recurrent LIF on sparse spikes; also with SpyLIF neurons, with a
+surrogate of compact support, and in long sequences.  c: the MNIST training step (784 -> 100 LIF -> 10 SpyLI, max over
+time, NLL).  d: the zebrafish closed loop (SpyLIF-LPF -> Linear, BPTT).  p: Linear + LIF on dense input, the public
+setting of the field.
 
 Candidates: `ours` (fused operators), `recomputed` (ours, keeping every hundredth step), `loop` (a tuned plain-PyTorch
 time loop: batched input projection, `unbind`), `compiled` (that loop under torch.compile in chunks of ten steps),
@@ -40,7 +41,8 @@ class Workload:
     """Inputs of one workload and one function per candidate; each returns the outputs to be compared.
 
     The gradients of `parameters` are those of ``(outputs * scale).sum()``, `scale` being handed to the backward pass as
-    it is; `spikes` gives the hidden spikes.
+    it is; `spikes` gives the hidden spikes; `inside` the share of neurons and steps at which the surrogate derivative
+    is not zero, where it can be.
     """
 
     name: str
@@ -48,6 +50,13 @@ class Workload:
     parameters: list[Tensor]
     scale: Tensor
     spikes: Callable[[], Tensor]
+    x: Tensor | None = None
+    inside: Callable[[], float] | None = None
+
+    def rate(self) -> float:
+        """Mean of the hidden spikes."""
+        with torch.no_grad():
+            return float(self.spikes().mean())
 
     def forward(self, candidate: str) -> Tensor:
         with torch.no_grad():
@@ -73,20 +82,35 @@ def feed_forward(steps: int, batch: int = 32, neurons: int = 512, dtype: torch.d
         drawn.parameters,
         drawn.scale,
         lambda: F.lif(current, alpha=ALPHA)[0],
+        drawn.x,
     )
 
 
-def recurrent(neurons: int, batch: int, steps: int = 100, dtype: torch.dtype = torch.float32, **options) -> Workload:
+def recurrent(
+    neurons: int,
+    batch: int,
+    steps: int = 100,
+    dtype: torch.dtype = torch.float32,
+    surrogate: str = "fast_sigmoid",
+    gamma: float = GAMMA,
+    **options,
+) -> Workload:
     """`options` are those of ``inputs.recurrent``."""
     drawn = inputs.recurrent(neurons, batch, steps, dtype=dtype, **options)
     x, (weight, rec) = drawn.x, drawn.parameters
     zeros = torch.zeros(batch, neurons, dtype=dtype)
 
     def ours(recompute_every: int = 0) -> Tensor:
-        return F.lif(x, weight, rec, alpha=ALPHA, gamma=GAMMA, recompute_every=recompute_every)[0]
+        options = {"gamma": gamma, "surrogate": surrogate, "recompute_every": recompute_every}
+        return F.lif(x, weight, rec, alpha=ALPHA, **options)[0]
 
     def loop(compiled: bool) -> Callable[[], Tensor]:
-        return lambda: in_chunks(lif_steps, compiled, x @ weight, zeros, zeros, rec)
+        return lambda: in_chunks(lif_steps, compiled, x @ weight, zeros, zeros, rec, surrogate, gamma)
+
+    def inside() -> float:
+        with torch.no_grad():
+            v = F.lif(x, weight, rec, alpha=ALPHA, trace=True)[1].v
+        return float(((v - 1.0).abs() * gamma < 1.0).to(dtype).mean())
 
     return Workload(
         f"b N={neurons} B={batch} T={steps}",
@@ -94,6 +118,8 @@ def recurrent(neurons: int, batch: int, steps: int = 100, dtype: torch.dtype = t
         drawn.parameters,
         drawn.scale,
         lambda: F.lif(x, weight, rec, alpha=ALPHA)[0],
+        x,
+        inside if surrogate == "triangle" else None,
     )
 
 
@@ -122,6 +148,7 @@ def spy_recurrent(
         drawn.parameters,
         drawn.scale,
         ours,
+        x,
     )
 
 
@@ -142,6 +169,7 @@ def public(neurons: int, batch: int = 16, steps: int = 500, dtype: torch.dtype =
         drawn.parameters,
         drawn.scale,
         ours,
+        x,
     )
 
 
@@ -167,6 +195,7 @@ def mnist(batch: int = 256, steps: int = 100, dtype: torch.dtype = torch.float32
         drawn.parameters,
         drawn.scale,
         lambda: F.lif(x, w1, alpha=ALPHA)[0],
+        x,
     )
 
 
@@ -204,6 +233,7 @@ def zebrafish(neurons: int = 522, steps: int = 557, dtype: torch.dtype = torch.f
         drawn.parameters,
         drawn.scale,
         lambda: run_ours(trace=True)[1],
+        x,
     )
 
 

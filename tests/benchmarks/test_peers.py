@@ -18,6 +18,7 @@ interleave = pytest.importorskip("interleave")
 learning = pytest.importorskip("learning")
 memory = pytest.importorskip("memory")
 report = pytest.importorskip("report")
+filed = pytest.importorskip("rows")
 serving = pytest.importorskip("server")
 workloads = pytest.importorskip("workloads")
 
@@ -32,7 +33,7 @@ def server():
 
 def test_process_computes_what_ours_does_and_gives_its_own_seconds(server):
     server.ask("build", candidate="loop", workload="recurrent", sizes=B.sizes, dtype="float64")
-    expected = workloads.recurrent(dtype=torch.float64, **B.sizes).step("ours")
+    expected = B.make(torch.float64).step("ours")
     check.exactly("loop", check.results_of(server), expected)
     begin = time.perf_counter()
     spent = server.run("both")
@@ -44,6 +45,15 @@ def test_rounds_count_seconds_that_a_candidate_reports():
     times = interleave.interleave({"ours": lambda: None, "peer": lambda: interleave.Spent(5.0, 0.0)}, 0.0, min_rounds=3)
     assert times.seconds["peer"] == [5.0] * 3
     assert max(times.seconds["ours"]) < 1.0
+
+
+@pytest.mark.parametrize(("long", "runs"), [(10.0, 4), (0.0, 3)])
+def test_first_round_counts_if_it_is_long(monkeypatch, long, runs):
+    monkeypatch.setattr(interleave, "LONG", long)
+    ran = []
+    times = interleave.interleave({"ours": lambda: ran.append(1)}, 0.0, min_rounds=3)
+    assert len(ran) == runs
+    assert len(times.seconds["ours"]) == 3
 
 
 def test_processor_seconds_of_a_process_are_not_those_of_others(monkeypatch):
@@ -97,11 +107,11 @@ class Answering:
 
 def test_check_lets_one_sample_flip_and_nothing_else(monkeypatch):
     monkeypatch.setitem(check.SAME, "peer", {"recurrent"})
-    timed = workloads.recurrent(**B.sizes)
+    timed = B.make()
     outputs, gradients = timed.step("ours")
 
     def checked(results):
-        return check.check_peer("peer", Answering(results), "recurrent", B.sizes, timed)
+        return check.check_peer("peer", Answering(results), B, timed)
 
     def ours(samples):
         scale = timed.scale if samples is None else check.masked(timed.scale, torch.tensor(samples))
@@ -122,11 +132,11 @@ def test_check_lets_one_sample_flip_and_nothing_else(monkeypatch):
 
 
 def test_check_of_other_equations_wants_shapes_rates_and_gradients():
-    timed = workloads.recurrent(**B.sizes)
+    timed = B.make()
     outputs, gradients = timed.step("ours")
 
     def checked(*results):
-        return check.check_peer("peer", Answering(lambda samples: results), "recurrent", B.sizes, timed)[0]
+        return check.check_peer("peer", Answering(lambda samples: results), B, timed)[0]
 
     assert checked(outputs.roll(1, 0), gradients) == "own equations"
     with pytest.raises(check.Differs, match="shape"):
@@ -139,19 +149,20 @@ def test_check_of_other_equations_wants_shapes_rates_and_gradients():
         checked(torch.ones_like(outputs), gradients)
 
 
-def test_spytorch_and_recomputed_candidates_agree_with_ours():
-    for name in ("b", "b SpyLIF"):
+def test_candidates_of_this_process_agree_with_ours():
+    for name in ("b", "b triangle", "b SpyLIF"):
         case = cases.TINY[name]
-        names = list(case.names)
-        found = check.check_ours(case.workload, case.sizes, names, workloads.WORKLOADS[case.workload](**case.sizes))
-        assert found == dict.fromkeys(names, "float64")
+        timed = case.make()
+        assert check.check_ours(case, timed) == dict.fromkeys(case.names, "float64")
+        for candidate in case.names:
+            check.as_timed(candidate, timed)
 
 
 def test_every_case_has_a_workload_with_its_candidates():
     for case in (*cases.CASES.values(), *cases.TINY.values()):
         assert case.workload in workloads.WORKLOADS
     for case in cases.TINY.values():
-        assert set(case.names) <= set(workloads.WORKLOADS[case.workload](**case.sizes).candidates)
+        assert set(case.names) <= set(case.make().candidates)
 
 
 def test_rows_become_a_page_with_figures(server, tmp_path, monkeypatch):
@@ -182,12 +193,12 @@ def test_rows_become_a_page_with_figures(server, tmp_path, monkeypatch):
         for name, size in (("recomputed", 10**6), ("neurotorch", 3 * 10**7))
         for t in (1, 2)
     ]
-    rows.write_text(compare.dumped(data))
+    rows.write_text(filed.dumped(data))
     assert json.loads(rows.read_text()) == data
     report.main([str(rows), "--out", str(tmp_path / "docs")])
     page = (tmp_path / "docs" / "benchmarks.md").read_text()
     assert "| b1 | 1 | 3 |" in page
-    assert "disturbed: 1.5 processors busy elsewhere" in page
+    assert "disturbed, 1.5 processors busy elsewhere" in page
     assert "1 of 2 rows were disturbed" in page
     assert "0x plain loop: reached" in page
     assert "\\*, " in page
@@ -204,7 +215,7 @@ def test_rows_become_a_page_with_figures(server, tmp_path, monkeypatch):
 
 def test_case_goes_on_without_a_library_that_computes_something_else(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(check.SAME, "neurotorch", {"recurrent"})
-    outputs, gradients = workloads.recurrent(**B.sizes).step("ours")
+    outputs, gradients = B.make().step("ours")
     wrong = Answering(lambda samples: (1 - outputs, gradients))
     comparison = compare.Comparison(tmp_path / "rows.json", {"neurotorch": wrong}, {}, 0.0)
     comparison.case("b", B, 1)
@@ -212,6 +223,21 @@ def test_case_goes_on_without_a_library_that_computes_something_else(tmp_path, m
         "b: without neurotorch: neurotorch and ours: outputs of 100% of the samples differ" in capsys.readouterr().out
     )
     assert "neurotorch" not in json.loads((tmp_path / "rows.json").read_text())["rows"][0]["milliseconds"]
+
+
+def test_results_are_compared_once_for_all_numbers_of_threads(server, tmp_path, monkeypatch, set_threads):
+    monkeypatch.setitem(check.SAME, "loop", {"recurrent"})
+    asked = []
+    monkeypatch.setattr(compare, "check_peer", lambda *a: asked.append(a) or check.check_peer(*a))
+    comparison = compare.Comparison(tmp_path / "rows.json", {"loop": server}, {}, 0.0)
+    for threads in (1, 2):
+        comparison.case("b", cases.Case("recurrent", B.sizes, ("recomputed",)), threads)
+    assert len(asked) == 1
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert [row["threads"] for row in rows] == [1, 1, 2, 2]
+    assert all(row["milliseconds"]["loop"] > 0 for row in rows)
+    assert rows[3]["checked"] == rows[1]["checked"]
+    assert rows[3]["above_floor"] > 0
 
 
 def test_missing_environments_are_one_line_each(capsys):

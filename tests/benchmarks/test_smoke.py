@@ -8,22 +8,19 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+cases = pytest.importorskip("comparisons")
 interleave = pytest.importorskip("interleave")
-workloads = pytest.importorskip("workloads")
 models = pytest.importorskip("models")
 
 TINY = {
-    "a": partial(workloads.feed_forward, 12, 2, 20),
-    "b": partial(workloads.recurrent, 20, 2, 12, inputs=30, rate=0.3),
-    "c": partial(workloads.mnist, 3, 12),
-    "d": partial(workloads.zebrafish, 20, 12),
-    **{f"model {model}": partial(models.layer_of, model, 20, 2, 30, 30, 0.3) for model in models.LAYERS},
+    **{name: partial(case.make, torch.float64) for name, case in cases.TINY.items()},
+    **{f"model {m}": partial(models.layer_of, m, 20, 2, 30, 30, 0.3, torch.float64) for m in models.LAYERS},
 }
 
 
 @pytest.mark.parametrize("name", list(TINY))
 def test_candidates_agree_and_rows_are_whole(name):
-    workload = TINY[name](dtype=torch.float64)
+    workload = TINY[name]()
     (out, grads), (expected, expected_grads) = workload.step("ours"), workload.step("loop")
     torch.testing.assert_close(out, expected)
     for grad, other in zip(grads, expected_grads, strict=True):
