@@ -94,6 +94,11 @@ NT_HD void copy_row(int64_t n, const T* from, T* to) {
 }
 
 template <class T>
+NT_HD void clear_row(int64_t n, T* row) {
+  if (n > 0) __builtin_memset(row, 0, static_cast<size_t>(n) * sizeof(T));
+}
+
+template <class T>
 NT_HD void add_row(int64_t n, const T* from, T* to) {
   NT_SIMD
   for (int64_t j = 0; j < n; ++j) to[j] += from[j];

@@ -170,12 +170,16 @@ void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, cons
 // Up to this share of neurons inside the support of the surrogate, their gradients are found one by one.
 constexpr double kActiveRate = 0.25;
 
-// The states before step t > 0 of sample b, as far as they were saved.
+// The states before step t of sample b, as far as they were saved.
 template <class T>
 NT_HD SavedRows<T> before_rows(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t t) {
   SavedRows<T> saved;
-  for (int k = 0; k < info.states; ++k)
-    if (a.trace[k]) saved.row[k] = a.trace[k].row(b, t - 1);
+  for (int k = 0; k < info.states; ++k) {
+    if (t == 0)
+      saved.row[k] = a.initial[k] + b * a.neurons;
+    else if (a.trace[k])
+      saved.row[k] = a.trace[k].row(b, t - 1);
+  }
   return saved;
 }
 
@@ -196,11 +200,10 @@ class ActiveRows {
     return count_ = compress(n_, slope_, index_, value_);
   }
 
-  // out = c R^T of those neurons, zero elsewhere; columns of one member of a team. `later` is not padded.
+  // Entries of out = c R^T for those neurons, columns of one member of a team; the others stay. `later` is not padded.
   void multiply(const T* later, const T* recurrent, const Columns& mine, T* out) {
     copy_row(n_, later, value_);
     for (int64_t j = n_; j < width_; ++j) value_[j] = T(0);
-    __builtin_memset(out + mine.begin, 0, static_cast<size_t>(mine.count()) * sizeof(T));
     for (int64_t e = 0; e < count_; ++e) {
       const int64_t i = index_[e];
       if (i >= mine.begin && i < mine.end) out[i] = dot(width_, value_, recurrent + i * width_);
@@ -246,17 +249,16 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
         later[r] = a.grad_current.row(b, t);
       }
       meet(team);  // everyone has written its columns of c_t
-      if (t == 0 || most_active < 0) {
-        matrix.multiply(m, later, recurrent, t);
-        continue;
-      }
+      if (t == 0 || most_active < 0) matrix.multiply(m, later, recurrent, t);
+      if (most_active < 0) continue;
       const T* dense_later[kBackwardBlock];
       T* dense_recurrent[kBackwardBlock];
       int64_t many = 0;
       for (int64_t r = 0; r < m; ++r) {
         if (active.find(rows, a.constants, before_rows(a, info, first + r, t).row) <= most_active) {
+          if (t > 0) clear_row(mine.count(), recurrent[r] + mine.begin);  // spikes before the sequence want them all
           active.multiply(later[r], a.recurrent, mine, recurrent[r]);
-        } else {
+        } else if (t > 0) {
           dense_later[many] = later[r], dense_recurrent[many++] = recurrent[r];
         }
       }

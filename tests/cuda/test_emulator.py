@@ -1,7 +1,8 @@
 """The CUDA kernels, run on the CPU by the emulator in ``tests/emulator``, against the CPU operators.
 
 Both add in the same order with the same roundings, so on x86-64-v3 and later the bits are the same. The baseline CPU
-kernels have no fused multiply-add and agree within a tolerance.
+kernels have no fused multiply-add and agree within a tolerance, and so do gradients through recurrent weights where the
+support of the surrogate is compact: the CPU then adds for each neuron inside by itself, in another order.
 """
 
 from __future__ import annotations
@@ -94,10 +95,23 @@ def emulate(emulator: ModuleType, case: Any, *, trace: bool, order: int = 0, see
     )
 
 
-def assert_same(got: Result, expected: Result, tolerance: dict[torch.dtype, float] | None = None) -> None:
-    """The same bits, or a difference below tolerance times the largest entry (gradients grow backwards in time)."""
-    allowed = 0.0 if tolerance is None else tolerance[expected[0].dtype]
+COMPACT = ("phi", "boxcar", "triangle")
+ROUNDING = {torch.float32: 1e-4, torch.float64: 1e-12}
+
+
+def assert_same(
+    got: Result,
+    expected: Result,
+    tolerance: dict[torch.dtype, float] | None = None,
+    gradients: dict[torch.dtype, float] | None = None,
+) -> None:
+    """The same bits, or a difference below tolerance times the largest entry (gradients grow backwards in time).
+
+    `gradients`: another tolerance for these.
+    """
     for name, ours, theirs in zip(("out", "states", "grads"), got, expected, strict=True):
+        chosen = gradients if name == "grads" and gradients is not None else tolerance
+        allowed = 0.0 if chosen is None else chosen[expected[0].dtype]
         for k, (a, b) in enumerate(zip(*([t] if isinstance(t, Tensor) else t for t in (ours, theirs)), strict=True)):
             atol, where = allowed * float(b.abs().max()), f"{name}[{k}]"
             torch.testing.assert_close(a, b, rtol=0, atol=atol, msg=lambda text, at=where: f"{at}: {text}")
@@ -126,7 +140,8 @@ def test_emulator_has_the_bits_of_the_cpu(
             assert 0.02 < expected[0].mean() < 0.6, "the case should have spikes, and not only spikes"
             spikes = len(case.initial)  # the initial spikes have a gradient through the recurrent weights alone
             assert all(g.abs().max() > 0 for k, g in enumerate(expected[2]) if recurrent or k != spikes)
-        assert_same(emulate(emulator, case, trace=trace), expected, tolerance)
+        looser = ROUNDING if recurrent and surrogate in COMPACT else None
+        assert_same(emulate(emulator, case, trace=trace), expected, tolerance, looser)
 
 
 @pytest.mark.parametrize("model", MODELS)
