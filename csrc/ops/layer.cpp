@@ -87,10 +87,12 @@ TensorList contiguous_all(const TensorList& list) {
   return out;
 }
 
-// A sequence that the caches cannot hold until it is read again.
-bool streams(const Call& call, int64_t steps, size_t bytes) {
-  constexpr int64_t kLeast = int64_t{16} << 20;
-  return call.batch * steps * call.neurons * static_cast<int64_t>(bytes) >= kLeast;
+// A sequence that the caches cannot hold until it is read again, of rows that are whole cache lines. With recurrence
+// the time goes into other things, and a sequence that they can hold would suffer.
+bool streams(const Call& call, int64_t steps, int64_t bytes) {
+  constexpr int64_t kLine = 64, kLeast = int64_t{4} << 20, kLeastRecurrent = int64_t{16} << 20;
+  const int64_t row = call.neurons * bytes;
+  return row % kLine == 0 && call.batch * steps * row >= (call.recurrent ? kLeastRecurrent : kLeast);
 }
 
 // Runs steps [0, current.size(1)) of a segment from `initial`, writing `finals`, the given traces and `out`.
@@ -112,7 +114,7 @@ void run_forward(const Call& call, const Tensor& current, const std::optional<Te
   }
   if (out) (call.output_is_trace ? a.trace[call.info.output] : a.out) = write_rows<T>(*out);
   if (!call.x.is_cpu()) return cuda_layer_forward(a, call.x);
-  a.streams = !recurrent && streams(call, a.steps, sizeof(T));
+  a.streams = streams(call, a.steps, static_cast<int64_t>(sizeof(T)));
   const Kernels<T>& kernel = of<T>(kernels());
   if (recurrent) {
     for_samples(call.batch, false,
@@ -238,7 +240,7 @@ void run_backward(const Call& call, const Segment& segment, const OptionalTensor
   a.grad_current = write_rows<T>(segment.grad_current);
   if (grad_constants) a.grad_constants = grad_constants->mutable_data_ptr<T>();
   if (!call.x.is_cpu()) return cuda_layer_backward(a, call.x);
-  a.streams = !recurrent_transposed && streams(call, a.steps, sizeof(T));
+  a.streams = !recurrent_transposed && streams(call, a.steps, static_cast<int64_t>(sizeof(T)));
   const Kernels<T>& kernel = of<T>(kernels());
   if (recurrent_transposed) {
     for_samples(call.batch, true,
