@@ -158,7 +158,7 @@ void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, cons
                          nullptr,   grad_constants_row(a, info, b, column)};
     for (int64_t t = a.steps - 1; t >= 0; --t) {
       aim_adjoint(a, info, b, t, column, zeros, grad_out, row);
-      prefetch_adjoint(a, info, b, t, column, n);
+      if (a.streams) prefetch_adjoint(a, info, b, t, column, n);
       T* target = row.grad_current;
       if (a.streams) row.grad_current = grad_current;
       rows.adjoint(row, t == 0, a.grad_constants != nullptr);

@@ -96,14 +96,47 @@ NT_HD void dense(int64_t m, int64_t k, const T* const* a, const T* b, int64_t st
     dense_rows<1, false>(k, a + r, b, stride, c + r, begin, end, walk.back);
 }
 
+// Bit i says whether entry i of a vector is not zero.
+#if defined(__AVX512F__)
+NT_HD unsigned nonzero_bits(const float* p) {
+  return _mm512_cmp_ps_mask(_mm512_loadu_ps(p), _mm512_setzero_ps(), _CMP_NEQ_UQ);
+}
+NT_HD unsigned nonzero_bits(const double* p) {
+  return _mm512_cmp_pd_mask(_mm512_loadu_pd(p), _mm512_setzero_pd(), _CMP_NEQ_UQ);
+}
+#elif defined(__AVX2__)
+NT_HD unsigned nonzero_bits(const float* p) {
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(p), _mm256_setzero_ps(), _CMP_NEQ_UQ)));
+}
+NT_HD unsigned nonzero_bits(const double* p) {
+  return static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(p), _mm256_setzero_pd(), _CMP_NEQ_UQ)));
+}
+#elif defined(__SSE2__)
+NT_HD unsigned nonzero_bits(const float* p) {
+  return static_cast<unsigned>(_mm_movemask_ps(_mm_cmpneq_ps(_mm_loadu_ps(p), _mm_setzero_ps())));
+}
+NT_HD unsigned nonzero_bits(const double* p) {
+  return static_cast<unsigned>(_mm_movemask_pd(_mm_cmpneq_pd(_mm_loadu_pd(p), _mm_setzero_pd())));
+}
+#else
+template <class T>
+NT_HD unsigned nonzero_bits(const T* p) {
+  unsigned bits = 0;
+  for (int i = 0; i < Simd<T>::kWidth; ++i) bits |= static_cast<unsigned>(p[i] != T(0)) << i;
+  return bits;
+}
+#endif
+
 // Indices and values of the entries that are not zero, ascending; both outputs hold n entries.
 template <class T>
 int64_t compress(int64_t n, const T* row, int32_t* index, T* value) {
+  constexpr int64_t W = Simd<T>::kWidth;
+  constexpr int64_t kAhead =
+      4096 / static_cast<int64_t>(sizeof(T));  // one page: the processor's own guesses end with it
   int64_t count = 0;
   int64_t i = 0;
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 4) {
-    constexpr int64_t kAhead = 1024;  // one page: the processor's own guesses end with it
     __m512i id = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i sixteen = _mm512_set1_epi32(16);
     // The compressed vectors are stored whole, which is faster than a masked store; up to the last full one there is
@@ -118,6 +151,14 @@ int64_t compress(int64_t n, const T* row, int32_t* index, T* value) {
     }
   }
 #endif
+  for (; i + W <= n; i += W) {
+    __builtin_prefetch(row + i + kAhead);
+    for (unsigned bits = nonzero_bits(row + i); bits != 0; bits &= bits - 1) {
+      const int64_t at = i + __builtin_ctz(bits);
+      index[count] = static_cast<int32_t>(at);
+      value[count++] = row[at];
+    }
+  }
   for (; i < n; ++i) {
     index[count] = static_cast<int32_t>(i);
     value[count] = row[i];

@@ -4,6 +4,7 @@ Every function runs a whole sequence ``[B, T, F]`` in one native operator, forwa
 ``[B, T, N]`` with the state after the last step, which continues the sequence when passed on.
 """
 
+from neurotorch.functional._memory import release_memory
 from neurotorch.functional._models import ACTIVATIONS, MODELS, SURROGATES, LayerCall, NeuronModel
 from neurotorch.functional._network import run_network
 from neurotorch.functional._sequence import run_sequence
@@ -50,6 +51,7 @@ __all__ = [
     "lif_lpf",
     "linear",
     "linear_rnn",
+    "release_memory",
     "rls_update_",
     "run_network",
     "run_sequence",
