@@ -113,15 +113,24 @@ class Times:
 
 
 def interleave(
-    candidates: Mapping[str, Callable[[], Any]], seconds: float, max_rounds: int = 60, min_rounds: int = 5
+    candidates: Mapping[str, Callable[[], Any]],
+    seconds: float,
+    max_rounds: int = 60,
+    min_rounds: int = 5,
+    pause: float = 0.0,
 ) -> Times:
-    """Run every candidate in every round, after one round that does not count unless it takes longer than `LONG`."""
+    """Run every candidate in every round, after one round that does not count unless it takes longer than `LONG`.
+
+    `pause`: seconds before each, in which the threads of the one before, in another process, stop waiting for work.
+    They keep a processor busy for some milliseconds after their last run.
+    """
     names = list(candidates)
     times: dict[str, list[float]] = {}
     started, before, done, theirs, warm = time.perf_counter(), busy_elsewhere(), 0, 0.0, False
     while done < min_rounds or (time.perf_counter() - started < seconds and done < max_rounds):
         # Another one begins each round, so that none always runs on a warm or a cold cache.
         for name in names[done % len(names) :] + names[: done % len(names)]:
+            time.sleep(pause)
             begin = time.perf_counter()
             returned = candidates[name]()
             passed = time.perf_counter() - begin

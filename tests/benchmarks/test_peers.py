@@ -47,6 +47,13 @@ def test_rounds_count_seconds_that_a_candidate_reports():
     assert max(times.seconds["ours"]) < 1.0
 
 
+def test_a_pause_does_not_count():
+    begun = time.perf_counter()
+    times = interleave.interleave({"ours": lambda: None}, 0.0, min_rounds=2, pause=0.05)
+    assert time.perf_counter() - begun >= 0.1
+    assert max(times.seconds["ours"]) < 0.04
+
+
 @pytest.mark.parametrize(("long", "runs"), [(10.0, 4), (0.0, 3)])
 def test_first_round_counts_if_it_is_long(monkeypatch, long, runs):
     monkeypatch.setattr(interleave, "LONG", long)
