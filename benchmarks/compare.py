@@ -35,9 +35,6 @@ from torch._dynamo.exc import TorchDynamoException
 from workloads import Workload
 
 
-PAUSE = 0.05  # seconds; see interleave
-
-
 def quartiles(times: Times) -> dict[str, dict[str, float]]:
     """Milliseconds of every candidate, lower and upper quartile."""
     found = {name: statistics.quantiles(values, n=4) for name, values in times.seconds.items()}
@@ -133,7 +130,7 @@ class Comparison:
             candidates = {n: partial(run, n) for n in ("ours", *case.names)}
             candidates.update({n: partial(server.run, part) for n, server in libraries.items()})
             # Rounds of many seconds say enough three at a time.
-            times = interleave(candidates, self.seconds, min_rounds=3, pause=PAUSE if threads > 1 else 0.0)
+            times = interleave(candidates, self.seconds, min_rounds=3, awake=threads > 1)
             row = summarise(name, part, threads, rate, times, target, least.get(part), inside)
             rows.append(row_of(row, times, kind=case.workload, sizes=case.sizes, checked=checked, rates=means))
             ratios = ", ".join(f"{other} {ratio:.1f}" for other, ratio in row.ratio.items())

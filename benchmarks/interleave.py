@@ -117,12 +117,12 @@ def interleave(
     seconds: float,
     max_rounds: int = 60,
     min_rounds: int = 5,
-    pause: float = 0.0,
+    awake: bool = False,
 ) -> Times:
     """Run every candidate in every round, after one round that does not count unless it takes longer than `LONG`.
 
-    `pause`: seconds before each, in which the threads of the one before, in another process, stop waiting for work.
-    They keep a processor busy for some milliseconds after their last run.
+    `awake`: run each once more before it is timed. Threads of a process that slept while others ran take milliseconds
+    to wake, and those of the process before spin as long; in training one iteration follows the other.
     """
     names = list(candidates)
     times: dict[str, list[float]] = {}
@@ -130,7 +130,9 @@ def interleave(
     while done < min_rounds or (time.perf_counter() - started < seconds and done < max_rounds):
         # Another one begins each round, so that none always runs on a warm or a cold cache.
         for name in names[done % len(names) :] + names[: done % len(names)]:
-            time.sleep(pause)
+            if awake:
+                returned = candidates[name]()
+                theirs += returned.processor if isinstance(returned, Spent) else 0.0
             begin = time.perf_counter()
             returned = candidates[name]()
             passed = time.perf_counter() - begin

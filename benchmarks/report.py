@@ -28,7 +28,7 @@ PyTorch loop and that loop under `torch.compile`. This page is written from meas
 `make bench` measures them anew.
 
 Every round runs each candidate once, in turn, each library in a process of its own environment and with its own clock;
-at two threads after a pause, in which the threads of the one before stop waiting for work.
+at two threads once more before it is timed, which wakes its threads.
 Times are medians over rounds; a cell of a library has its time in ms and, behind it, how many times that of ours it is
 (median of the ratios within rounds, lower and upper quartile in brackets). Everything ran on the processor. The CUDA
 kernels of this library have never run on a GPU, and those of the others were not asked to.
