@@ -85,6 +85,10 @@ def merged(files: list[Path]) -> dict[str, Any]:
     return {"runs": runs, "rows": list(rows.values()), "memory": list(memory.values())}
 
 
+def rounded(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
 def number(milliseconds: float) -> str:
     return f"{milliseconds:.3g}" if milliseconds < 1000 else f"{milliseconds:,.0f}"
 
@@ -223,8 +227,8 @@ def speed_table(rows: list[Row]) -> str:
     lines = ["| workload | ours, ms | plain loop | compiled loop |", "| --- | --- | --- | --- |"]
     for key, said in SPEED.items():
         if key in at:
-            times = [f"{at[key].ratio[n]:.2g}x" if n in at[key].ratio else "-" for n in ("loop", "compiled")]
-            lines.append(f"| {said} | {at[key].milliseconds['ours']:.2g} | {' | '.join(times)} |")
+            times = [f"{rounded(at[key].ratio[n])}x" if n in at[key].ratio else "-" for n in ("loop", "compiled")]
+            lines.append(f"| {said} | {rounded(at[key].milliseconds['ours'])} | {' | '.join(times)} |")
     return "\n".join(lines)
 
 

@@ -48,7 +48,7 @@ def test_tables_of_readmes(readmes, tmp_path):
         in whole
     )
     assert "model lif" not in whole
-    assert "| 700 inputs to 512 recurrent LIF, batch 1, 100 steps, 5 % rate | 4 | 8x | 3.5x |" in short
+    assert "| 700 inputs to 512 recurrent LIF, batch 1, 100 steps, 5 % rate | 4.0 | 8.0x | 3.5x |" in short
     # What was there before is gone, what stands around it stays, and again nothing changes.
     assert whole.count("| --- | --- | --- | --- | --- | --- |") == 1
     for name, text in (("README.md", short), ("benchmarks/README.md", whole)):
