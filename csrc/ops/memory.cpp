@@ -60,9 +60,11 @@ class Pool {
   void give(void* data) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = used_.find(data);
-    unused_.push_back({data, found->second});
-    cached_ += found->second;
+    const size_t size = found->second;
     used_.erase(found);
+    if (size > limit_) return std::free(data);  // smaller ones need not go for it
+    unused_.push_back({data, size});
+    cached_ += size;
     shrink(limit_);
   }
 

@@ -94,8 +94,9 @@ def test_large_buffers_are_not_used_twice():
 RUN = """
 import torch
 import neurotorch.functional as F
-out = F.lif(torch.randn(4, 200, 512), alpha=0.9, gamma=5.0)[0]
-del out
+for steps in (200, 2000):
+    out = F.lif(torch.randn(4, steps, 512), alpha=0.9, gamma=5.0)[0]
+    del out
 print(F.release_memory())
 """
 
@@ -106,8 +107,10 @@ def in_process(limit):
 
 
 def test_limit_of_the_pool():
+    small, large = 4 * 200 * 512 * 4, 4 * 2000 * 512 * 4
     assert in_process("0").stdout.strip() == "0"
-    assert int(in_process("64").stdout) > 0
+    assert small <= int(in_process("8").stdout) < large  # what is too large does not push out the rest
+    assert int(in_process("64").stdout) >= small + large
 
 
 def test_bad_limit_is_named():
