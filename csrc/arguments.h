@@ -16,7 +16,7 @@ struct ModelInfo {
   const char* name;
   int states, constants, output, presynaptic;
   unsigned saved, saved_for_constants, learnable;
-  bool spiking, compact;
+  bool spiking;
   bool activates_inside;      // `surrogate` is then the number of the activation inside the model
   bool computes_presynaptic;  // the recurrent weights see a function of the presynaptic state
 };

@@ -30,7 +30,6 @@ std::vector<int64_t> model_info(int64_t model) {
           info.saved_for_constants,
           info.learnable,
           info.spiking,
-          info.compact,
           info.activates_inside,
           info.computes_presynaptic};
 }
@@ -89,7 +88,7 @@ TensorList backward_network(const OptionalTensorList& grad_out, const OptionalTe
 
 STABLE_TORCH_LIBRARY(neurotorch, m) {
   m.def("build_info() -> str[]");
-  // states, constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, compact, activates_inside,
+  // states, constants, output, presynaptic, saved, saved_for_constants, learnable, spiking, activates_inside,
   // computes_presynaptic (arguments.h).
   m.def("model_info(int model) -> int[]");
   // One neuron layer over a whole sequence and its adjoint (ops/layer.h).

@@ -82,9 +82,6 @@ struct Columns {
 // Spikes of more than this share of the neurons: the dense product is cheaper than gathering rows.
 constexpr double kDenseRate = 0.35;
 
-constexpr int64_t kBlock = 4;           // samples that share one pass over the weights
-constexpr int64_t kBackwardBlock = 32;  // the same where the weights are packed
-
 NT_HD float square_root(float x) { return __builtin_sqrtf(x); }
 NT_HD double square_root(double x) { return __builtin_sqrt(x); }
 
@@ -120,15 +117,11 @@ NT_HD void add_presynaptic(const ModelInfo& info, const RowKernels<T>& rows, int
   info.computes_presynaptic ? rows.add_presynaptic(n, state, grad, grad_state) : add_row(n, grad, grad_state);
 }
 
-template <class T>
-struct SavedRows {
-  const T* row[kMaxStates] = {};
-};
-
-// A state's rows from `column` of sample b on.
+// Rows of all states of one sample; null where there is none.
 template <class T>
 struct StateRows {
   const T* row[kMaxStates] = {};
+  StateRows() = default;
   StateRows(const ModelInfo& info, const T* const* state, int64_t offset) {
     for (int k = 0; k < info.states; ++k) row[k] = state[k] + offset;
   }

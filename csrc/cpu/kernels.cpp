@@ -18,7 +18,6 @@ constexpr ModelInfo describe(const char* name) {
           M::kSavedForConstants,
           M::kLearnable,
           M::kSpiking,
-          M::kCompact,
           ActivatesInside<M>,
           ComputesPresynaptic<M>};
 }
@@ -64,7 +63,9 @@ const KernelTable table = [] {
   static_assert(sizeof(kModels) <= sizeof(t.models));
   for (const ModelInfo& info : kModels) t.models[t.model_count++] = info;
   static_assert(kSurrogates <= sizeof(t.surrogates) / sizeof(t.surrogates[0]));
-#define NT_NAME(name, SURROGATE) t.surrogates[t.surrogate_count++] = #name;
+#define NT_NAME(name, SURROGATE)                         \
+  t.is_compact[t.surrogate_count] = SURROGATE::kCompact; \
+  t.surrogates[t.surrogate_count++] = #name;
   NT_SURROGATES(NT_NAME)
 #undef NT_NAME
   t.single = kernels_of<float>();

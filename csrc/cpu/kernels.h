@@ -46,6 +46,7 @@ struct KernelTable {
   ModelInfo models[32];
   int64_t model_count;
   const char* surrogates[16];
+  bool is_compact[16];  // support of the surrogate
   int64_t surrogate_count;
   Kernels<float> single;
   Kernels<double> dual;

@@ -59,20 +59,19 @@ void forward_recurrent(const LayerForward<T>& a, const ModelInfo& info, const Ro
   StepMatrix<T> matrix;
   matrix.aim(n, a.recurrent, width, 0, width);
   matrix.plan(a.steps, end - begin, matrix.bytes());
-  constexpr int64_t kMost = StepMatrix<T>::kFarBlock;
   const int64_t block = end - begin < matrix.block() ? end - begin : matrix.block();
   const int64_t seen_width = info.computes_presynaptic ? n : 0;
   Scratch scratch(block * (Scratch::bytes<T>(width) + Scratch::bytes<T>(seen_width)) +
                   Scratch::bytes<int32_t>(block * n) + Scratch::bytes<T>(block * n));
-  T *recurrent[kMost], *seen[kMost];
+  T *recurrent[kPackedBlock], *seen[kPackedBlock];
   for (int64_t r = 0; r < block; ++r) recurrent[r] = scratch.take<T>(width), seen[r] = scratch.take<T>(seen_width);
   int32_t* index = scratch.take<int32_t>(block * n);
   T* value = scratch.take<T>(block * n);
   for (int64_t first = begin; first < end; first += block) {
     const int64_t m = end - first < block ? end - first : block;
     for (int64_t t = 0; t < a.steps; ++t) {
-      StepRow<T> row[kMost];
-      const T* spikes[kMost] = {};
+      StepRow<T> row[kPackedBlock];
+      const T* spikes[kPackedBlock] = {};
       for (int64_t r = 0; r < m; ++r) {
         row[r] = {n, a.constants, n, {}, {}, nullptr, recurrent[r]};
         aim_step(a, info, first + r, t, 0, row[r]);
@@ -98,19 +97,25 @@ void layer_forward(const LayerForward<T>& a, int64_t begin, int64_t end) {
 
 // ---- adjoint -------------------------------------------------------------------------------------------------
 
+// The states before step t of sample b, columns from `column` on, as far as they were saved.
+template <class T>
+NT_HD StateRows<T> before_rows(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column) {
+  if (t == 0) return {info, a.initial, b * a.neurons + column};
+  StateRows<T> saved;
+  for (int k = 0; k < info.states; ++k)
+    if (a.trace[k]) saved.row[k] = a.trace[k].row(b, t - 1) + column;
+  return saved;
+}
+
 // Rows of step t of sample b, columns from `column` on. `scratch` holds the output's gradient before its activation.
 template <class T>
 NT_HD void aim_adjoint(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t t, int64_t column,
                        const T* zeros, T* scratch, AdjointRow<T>& row) {
+  const StateRows<T> before = before_rows(a, info, b, t, column);
   for (int k = 0; k < info.states; ++k) {
-    const int64_t at = b * a.neurons + column;
-    if (t == 0) {
-      row.before[k] = a.initial[k] + at;
-    } else {
-      row.before[k] = a.trace[k] ? a.trace[k].row(b, t - 1) + column : nullptr;
-    }
+    row.before[k] = before.row[k];
     row.after[k] = a.trace[k] ? a.trace[k].row(b, t) + column : nullptr;
-    row.grad_state[k] = a.grad_state[k] + at;
+    row.grad_state[k] = a.grad_state[k] + b * a.neurons + column;
     if (a.grad_trace[k]) add_row(row.n, a.grad_trace[k].row(b, t) + column, row.grad_state[k]);
   }
   row.grad_out = zeros;
@@ -170,19 +175,6 @@ void backward_independent(const LayerBackward<T>& a, const ModelInfo& info, cons
 // Up to this share of neurons inside the support of the surrogate, their gradients are found one by one.
 constexpr double kActiveRate = 0.25;
 
-// The states before step t of sample b, as far as they were saved.
-template <class T>
-NT_HD SavedRows<T> before_rows(const LayerBackward<T>& a, const ModelInfo& info, int64_t b, int64_t t) {
-  SavedRows<T> saved;
-  for (int k = 0; k < info.states; ++k) {
-    if (t == 0)
-      saved.row[k] = a.initial[k] + b * a.neurons;
-    else if (a.trace[k])
-      saved.row[k] = a.trace[k].row(b, t - 1);
-  }
-  return saved;
-}
-
 // Neurons whose potential lies inside the support of the surrogate: where the derivative is zero, it does not matter
 // what the recurrent weights hand back to a spike.
 template <class T>
@@ -222,9 +214,9 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
                         int64_t end, const Team& team) {
   const int64_t n = a.neurons, width = a.recurrent_stride;
   const Columns mine = Columns::of<T>(n, team);
-  const int64_t block = end - begin < kBackwardBlock ? end - begin : kBackwardBlock;
+  const int64_t block = end - begin < kPackedBlock ? end - begin : kPackedBlock;
   Scratch scratch((block + 2) * Scratch::bytes<T>(width));
-  T* recurrent[kBackwardBlock];
+  T* recurrent[kPackedBlock];
   for (int64_t r = 0; r < block; ++r) recurrent[r] = scratch.take<T>(width);
   T* grad_out = scratch.take<T>(width);
   const T* zeros = scratch.take<T>(width);
@@ -236,8 +228,8 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
   matrix.plan(a.steps, block, matrix.bytes());
   for (int64_t first = begin; first < end; first += block) {
     const int64_t m = end - first < block ? end - first : block;
-    for (int64_t r = 0; r < m; ++r) __builtin_memset(recurrent[r], 0, static_cast<size_t>(width) * sizeof(T));
-    const T* later[kBackwardBlock] = {};
+    for (int64_t r = 0; r < m; ++r) clear_row(width, recurrent[r]);
+    const T* later[kPackedBlock] = {};
     for (int64_t t = a.steps - 1; t >= 0; --t) {
       for (int64_t r = 0; r < m; ++r) {
         const int64_t b = first + r;
@@ -251,11 +243,11 @@ void backward_recurrent(const LayerBackward<T>& a, const ModelInfo& info, const 
       meet(team);  // everyone has written its columns of c_t
       if (t == 0 || most_active < 0) matrix.multiply(m, later, recurrent, t);
       if (most_active < 0) continue;
-      const T* dense_later[kBackwardBlock];
-      T* dense_recurrent[kBackwardBlock];
+      const T* dense_later[kPackedBlock];
+      T* dense_recurrent[kPackedBlock];
       int64_t many = 0;
       for (int64_t r = 0; r < m; ++r) {
-        if (active.find(rows, a.constants, before_rows(a, info, first + r, t).row) <= most_active) {
+        if (active.find(rows, a.constants, before_rows(a, info, first + r, t, 0).row) <= most_active) {
           if (t > 0) clear_row(mine.count(), recurrent[r] + mine.begin);  // spikes before the sequence want them all
           active.multiply(later[r], a.recurrent, mine, recurrent[r]);
         } else if (t > 0) {

@@ -29,7 +29,7 @@ NT_HD void feed_back(const Network<T>& net, int64_t k, int64_t b, int64_t t, con
   const T w = net.teacher_weight, own = T(1) - w;
   const T* truth = net.teacher[k] ? net.teacher[k].row(b, t) + columns.begin : nullptr;
   if (source < 0) {
-    if (truth == nullptr && n > 0) __builtin_memset(input, 0, static_cast<size_t>(n) * sizeof(T));
+    if (truth == nullptr) clear_row(n, input);
     for (int64_t j = 0; truth != nullptr && j < n; ++j) input[j] = w * truth[j];
     return;
   }
@@ -215,7 +215,7 @@ void network_layer_adjoint(const NetworkLayer<T>& layer, int64_t first, int64_t 
 
 template <class T>
 NT_HD void clear_rows(int64_t m, T* const* rows, int64_t width) {
-  for (int64_t r = 0; r < m; ++r) __builtin_memset(rows[r], 0, static_cast<size_t>(width) * sizeof(T));
+  for (int64_t r = 0; r < m; ++r) clear_row(width, rows[r]);
 }
 
 // Gradient rows of one block of samples: per layer that of its output and of its recurrent input, and one spare set.

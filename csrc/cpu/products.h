@@ -54,6 +54,9 @@ NT_HD T dot(int64_t n, const T* a, const T* b) {
   return line[0];
 }
 
+// Registers that hold the sums of one row: more columns are summed in several passes.
+constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
+
 // How the columns of a matrix are read at a step. Matrices of a step that do not fit the cache are read in narrow
 // pieces and every other step backwards: what was read last is then still in the cache, while a matrix somewhat larger
 // than the cache that is always read in one direction never is.
@@ -66,8 +69,7 @@ template <int ROWS, bool kNarrow, class T>
 NT_HD void dense_rows(int64_t k, const T* const* a, const T* b, int64_t stride, T* const* c, int64_t begin, int64_t end,
                       bool back = false) {
   constexpr int64_t W = Simd<T>::kWidth;
-  constexpr int kMost = kVectorBytes == 64 ? 16 : 8;  // registers that hold sums of one row
-  constexpr int kWide = ROWS > 1 ? kMost / 4 : kNarrow && kMost == 16 ? 4 : kMost;
+  constexpr int kWide = ROWS > 1 ? kSums / 4 : kNarrow && kSums == 16 ? 4 : kSums;
   const int64_t rest = begin + (end - begin) / (kWide * W) * (kWide * W);
   for (int64_t i = begin; i < rest; i += kWide * W) {
     const int64_t j = back ? rest - kWide * W - (i - begin) : i;
@@ -188,9 +190,6 @@ NT_HD void with_number(int64_t count, const F& f) {
   }
   f(Number<MOST>{});
 }
-
-// Registers that hold the sums of one row: more columns are summed in several passes over the events.
-constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
 
 template <int VECTORS, class T>
 NT_HD void gather_tile(int64_t count, const int32_t* index, const T* value, const T* weight, int64_t stride, T* out) {

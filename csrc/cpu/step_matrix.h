@@ -7,6 +7,9 @@
 
 NT_NAMESPACE_BEGIN
 
+constexpr int64_t kBlock = 4;         // samples that share one pass over the weights
+constexpr int64_t kPackedBlock = 32;  // the same where the weights are packed
+
 // Columns [begin, end) of a padded matrix of k rows, multiples of the padding. Where it pays they are copied, at most
 // four cache lines of every row in one place: such a panel stays in the cache while all rows of a block pass by, and
 // lines that are a power of two apart in the matrix do not fall on the same sets.
@@ -48,18 +51,17 @@ class StepMatrix {
   }
 
   // Rows that one product should take at least, so that a matrix beyond the cache is not fetched anew for each.
-  int64_t block() const { return far_ ? kFarBlock : kNearBlock; }
-  static constexpr int64_t kNearBlock = 4, kFarBlock = 32;
+  int64_t block() const { return far_ ? kPackedBlock : kBlock; }
 
   // The same, where the rows of `a` have many zeros: only matrix rows of other entries are read, while these are at
-  // most a share of `dense_rate`. `index` and `value` hold k entries for each of up to kFarBlock rows. All ways give
+  // most a share of `dense_rate`. `index` and `value` hold k entries for each of up to kPackedBlock rows. All ways give
   // the same bits.
   void multiply_sparse(int64_t m, const T* const* a, T* const* c, int64_t t, double dense_rate, int32_t* index,
                        T* value) {
-    const T* dense_a[kFarBlock];
-    T* dense_c[kFarBlock];
-    T* sparse_c[kFarBlock];
-    int64_t events[kFarBlock];
+    const T* dense_a[kPackedBlock];
+    T* dense_c[kPackedBlock];
+    T* sparse_c[kPackedBlock];
+    int64_t events[kPackedBlock];
     int64_t many = 0, few = 0;
     for (int64_t r = 0; r < m; ++r) {
       const int64_t count = compress(k_, a[r], index + few * k_, value + few * k_);
@@ -71,7 +73,7 @@ class StepMatrix {
         sparse_c[few++] = c[r];
       }
     }
-    if (few > kNearBlock && far_ && packs_) {
+    if (few > kBlock && far_ && packs_) {
       gather_panels(few, events, index, value, sparse_c, t);
     } else {
       for (int64_t r = 0; r < few; ++r)

@@ -225,7 +225,7 @@ void run_backward(const Call& call, const Segment& segment, const OptionalTensor
   if (recurrent_transposed) {
     a.recurrent_transposed = recurrent_transposed->const_data_ptr<T>();
     a.recurrent_stride = recurrent_transposed->stride(0);
-    a.recurrent = recurrent->const_data_ptr<T>();
+    if (recurrent) a.recurrent = recurrent->const_data_ptr<T>();
   }
   a.constants = call.constants.const_data_ptr<T>();
   for (int64_t k = 0; k < call.info.states; ++k) {
@@ -388,7 +388,8 @@ TensorList layer_backward(int64_t model, const OptionalTensor& grad_out_, const 
   if (wanted_constants != 0) grad_constants = zeros_of(x, {call.batch, call.info.constants, call.neurons});
   if (recurrent_weight) {
     recurrent_transposed = padded_recurrent(*recurrent_weight, true);
-    recurrent = padded_recurrent(*recurrent_weight, false);
+    const bool is_compact = call.info.spiking && kernels().is_compact[surrogate];
+    if (recompute_every > 0 || is_compact) recurrent = padded_recurrent(*recurrent_weight, false);
   }
   if (wants(0)) grad_x = empty_of(x, {call.batch, call.steps, call.inputs});
   const TensorList initial = contiguous_all(state);

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <unordered_map>
+#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -31,11 +31,16 @@ size_t limit_from_environment() {
   return static_cast<size_t>(value) << 20;
 }
 
+struct Block {
+  void* data = nullptr;
+  size_t size = 0;
+};
+
 class Pool {
  public:
   Pool() : limit_(limit_from_environment()) {}
 
-  void* take(size_t bytes) {
+  Block take(size_t bytes) {
     const size_t unit = bytes < 2 * kLargePage ? kLeastPooled / 16 : kLargePage;
     const size_t size = (bytes + unit - 1) / unit * unit;
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -45,26 +50,18 @@ class Pool {
       if (found < size || found > size + size / 4) continue;
       if (best == unused_.size() || found < unused_[best].size) best = i;
     }
-    Block block;
-    if (best < unused_.size()) {
-      block = unused_[best];
-      unused_.erase(unused_.begin() + static_cast<std::ptrdiff_t>(best));
-      cached_ -= block.size;
-    } else {
-      block = fresh(size);
-    }
-    used_[block.data] = block.size;
-    return block.data;
+    if (best == unused_.size()) return fresh(size);
+    const Block block = unused_[best];
+    unused_.erase(unused_.begin() + static_cast<std::ptrdiff_t>(best));
+    cached_ -= block.size;
+    return block;
   }
 
-  void give(void* data) {
+  void give(const Block& block) {
+    if (block.size > limit_) return std::free(block.data);  // smaller ones need not go for it
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = used_.find(data);
-    const size_t size = found->second;
-    used_.erase(found);
-    if (size > limit_) return std::free(data);  // smaller ones need not go for it
-    unused_.push_back({data, size});
-    cached_ += size;
+    unused_.push_back(block);
+    cached_ += block.size;
     shrink(limit_);
   }
 
@@ -79,11 +76,6 @@ class Pool {
   void unlock() { mutex_.unlock(); }
 
  private:
-  struct Block {
-    void* data = nullptr;
-    size_t size = 0;
-  };
-
   static Block fresh(size_t size) {
     void* data = nullptr;
     const bool is_large = size % kLargePage == 0;
@@ -108,7 +100,6 @@ class Pool {
   const size_t limit_;
   std::mutex mutex_;
   std::vector<Block> unused_;  // in the order in which they were given back
-  std::unordered_map<void*, size_t> used_;
   size_t cached_ = 0;
 };
 
@@ -122,8 +113,6 @@ Pool& pool() {
   return *only;
 }
 
-void give_back(void* data) { pool().give(data); }
-
 }  // namespace
 
 Tensor pooled_empty(const Tensor& like, const std::vector<int64_t>& sizes) {
@@ -132,8 +121,9 @@ Tensor pooled_empty(const Tensor& like, const std::vector<int64_t>& sizes) {
   for (size_t d = sizes.size(); d-- > 0; count *= sizes[d]) strides[d] = count;
   const size_t bytes = static_cast<size_t>(count) * static_cast<size_t>(like.element_size());
   if (bytes < kLeastPooled) return torch::stable::new_empty(like, {sizes.data(), sizes.size()});
-  return torch::stable::from_blob(pool().take(bytes), {sizes.data(), sizes.size()}, {strides.data(), strides.size()},
-                                  like.device(), like.scalar_type(), give_back);
+  const Block block = pool().take(bytes);
+  return torch::stable::from_blob(block.data, {sizes.data(), sizes.size()}, {strides.data(), strides.size()},
+                                  like.device(), like.scalar_type(), [block](void*) { pool().give(block); });
 }
 
 int64_t release_memory() { return pool().release(); }

@@ -8,7 +8,7 @@
 
 namespace nt {
 
-// A contiguous tensor with undefined content and the dtype of `like`, on the CPU. From kLeastPooled bytes on its memory
+// A contiguous tensor with undefined content and the dtype of `like`, on the CPU. From a MiB on its memory
 // goes back to the pool with the last reference to it, whichever thread drops that.
 torch::stable::Tensor pooled_empty(const torch::stable::Tensor& like, const std::vector<int64_t>& sizes);
 

@@ -16,27 +16,17 @@ Tensor matrix_product(const Tensor& x, const Tensor& weight) {
   return st::matmul(x, weight);
 }
 
-// The entries that are not zero of some steps of one sample.
+// Events of steps [begin, end) of a sample; false, and incomplete, when there are more than `limit`.
 template <class T>
-struct Events {
-  std::vector<int32_t> index;
-  std::vector<T> value;
-  std::vector<int64_t> start;  // of every step, and the end
-
-  // Collects steps [begin, end) of a sample; false, and incomplete, when there are more than `limit` events.
-  bool collect(const Rows<const T>& rows, int64_t b, int64_t begin, int64_t end, int64_t features, double limit) {
-    const Kernels<T>& kernel = of<T>(kernels());
-    start.assign(1, 0);
-    for (int64_t t = begin; t < end; ++t) {
-      const int64_t known = start.back();
-      if (static_cast<double>(known) > limit) return false;
-      const auto room = static_cast<size_t>(known + features);
-      if (index.size() < room) index.resize(2 * room), value.resize(2 * room);
-      start.push_back(known + kernel.compress(features, rows.row(b, t), index.data() + known, value.data() + known));
-    }
-    return static_cast<double>(start.back()) <= limit;
+bool collect(Events<T>& events, const Rows<const T>& rows, int64_t b, int64_t begin, int64_t end, int64_t features,
+             double limit) {
+  events.clear();
+  for (int64_t t = begin; t < end; ++t) {
+    if (static_cast<double>(events.start.back()) > limit) return false;
+    events.add(rows.row(b, t), features);
   }
-};
+  return static_cast<double>(events.start.back()) <= limit;
+}
 
 // Columns of the weights that fit the second-level cache: all rows of a piece read them before the next columns are.
 template <class T>
@@ -93,7 +83,7 @@ std::vector<char> project_events(const Tensor& x, const Tensor& weight, const Te
     st::parallel_for(0, batch, 1, [&](int64_t begin, int64_t end) {
       Events<T> events;
       for (int64_t b = begin; b < end; ++b)
-        if (events.collect(rows, b, 0, steps, features, limit))
+        if (collect(events, rows, b, 0, steps, features, limit))
           sparse[static_cast<size_t>(b)] = 1, gather(events, b, 0, steps);
     });
     return sparse;
@@ -110,7 +100,7 @@ std::vector<char> project_events(const Tensor& x, const Tensor& weight, const Te
     });
   };
   for_pieces([&](Events<T>& part, int64_t b, int64_t begin, int64_t end) {
-    part.collect(rows, b, begin, end, features, limit);
+    collect(part, rows, b, begin, end, features, limit);
   });
   for (int64_t b = 0; b < batch; ++b) {
     int64_t count = 0;

@@ -18,12 +18,32 @@ Tensor project(const Tensor& x, const Tensor& weight);
 // Sum over samples and steps of x[b, t]^T grad[b, t] -> [F, N].
 Tensor projection_gradient(const Tensor& x, const Tensor& grad);
 
+// The entries that are not zero of some rows, one row after the other.
+template <class T>
+struct Events {
+  std::vector<int32_t> index;
+  std::vector<T> value;
+  std::vector<int64_t> start = {0};  // of every row, and the end
+
+  void clear() { start.resize(1); }
+
+  // Those of one more row; returns how many they are.
+  int64_t add(const T* row, int64_t width) {
+    const int64_t known = start.back();
+    const auto room = static_cast<size_t>(known + width);
+    if (index.size() < room) index.resize(2 * room), value.resize(2 * room);
+    const int64_t found = of<T>(kernels()).compress(width, row, index.data() + known, value.data() + known);
+    start.push_back(known + found);
+    return found;
+  }
+};
+
 // The part of outer_sum that belongs to features [begin, begin + width).
 template <class T, class RowFunction>
 class OuterSlice {
  public:
   OuterSlice(int64_t begin, int64_t width, int64_t chunk)
-      : begin_(begin), width_(width), rows_(static_cast<size_t>(chunk)), first_(static_cast<size_t>(chunk) + 1) {}
+      : begin_(begin), width_(width), rows_(static_cast<size_t>(chunk)) {}
 
   // `more(b, count)` hears of the entries of sample b that are not zero; false ends everything.
   template <class More>
@@ -34,10 +54,11 @@ class OuterSlice {
     std::vector<T> scratch(static_cast<size_t>(features));
     for (int64_t at = 0; at < total; at += chunk) {
       const int64_t count = total - at < chunk ? total - at : chunk;
+      events_.clear();
       for (int64_t i = 0; i < count; ++i) {
         const int64_t b = (at + i) / steps, t = (at + i) % steps;
         rows_[static_cast<size_t>(i)] = grads.row(b, t);
-        if (!more(b, find(i, row(b, t, scratch.data())))) return;
+        if (!more(b, events_.add(row(b, t, scratch.data()) + begin_, width_))) return;
       }
       sort(count);
       of<T>(kernels()).scatter_outer(n, 0, width_, start_.data(), sorted_row_.data(), sorted_value_.data(),
@@ -46,40 +67,29 @@ class OuterSlice {
   }
 
  private:
-  int64_t find(int64_t i, const T* row) {
-    const int64_t known = i == 0 ? 0 : first_[static_cast<size_t>(i)];
-    const auto room = static_cast<size_t>(known + width_);
-    if (feature_.size() < room) feature_.resize(2 * room), value_.resize(2 * room);
-    first_[0] = 0;
-    const int64_t found =
-        of<T>(kernels()).compress(width_, row + begin_, feature_.data() + known, value_.data() + known);
-    first_[static_cast<size_t>(i) + 1] = known + found;
-    return found;
-  }
-
   // The events of `count` rows by feature, those of a feature in the order of the rows.
   void sort(int64_t count) {
-    const auto events = static_cast<size_t>(first_[static_cast<size_t>(count)]);
+    const auto events = static_cast<size_t>(events_.start.back());
     start_.assign(static_cast<size_t>(width_) + 2, 0);
-    if (sorted_row_.size() < events) sorted_row_.resize(feature_.size()), sorted_value_.resize(feature_.size());
+    if (sorted_row_.size() < events) sorted_row_.resize(2 * events), sorted_value_.resize(2 * events);
     // Two behind: start_[p + 1] is then where the next event of p goes, and in the end start_[p] where p begins.
     int32_t* next = start_.data() + 1;
-    for (size_t e = 0; e < events; ++e) ++next[feature_[e] + 1];
+    for (size_t e = 0; e < events; ++e) ++next[events_.index[e] + 1];
     for (int64_t p = 0; p < width_; ++p) next[p + 1] += next[p];
     size_t e = 0;
     for (int64_t i = 0; i < count; ++i) {
-      for (const auto end = static_cast<size_t>(first_[static_cast<size_t>(i) + 1]); e < end; ++e) {
-        const auto to = static_cast<size_t>(next[feature_[e]]++);
-        sorted_row_[to] = static_cast<int32_t>(i), sorted_value_[to] = value_[e];
+      for (const auto end = static_cast<size_t>(events_.start[static_cast<size_t>(i) + 1]); e < end; ++e) {
+        const auto to = static_cast<size_t>(next[events_.index[e]]++);
+        sorted_row_[to] = static_cast<int32_t>(i), sorted_value_[to] = events_.value[e];
       }
     }
   }
 
   int64_t begin_, width_;
   std::vector<const T*> rows_;
-  std::vector<int64_t> first_;  // event of every row
-  std::vector<int32_t> feature_, start_, sorted_row_;
-  std::vector<T> value_, sorted_value_;
+  Events<T> events_;
+  std::vector<int32_t> start_, sorted_row_;
+  std::vector<T> sorted_value_;
 };
 
 // The same, event-driven, for rows that are made one at a time: `row(b, t, scratch)` returns F values. Nothing when the

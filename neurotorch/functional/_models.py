@@ -108,7 +108,6 @@ def _read_model(number: int, name: str) -> NeuronModel:
         saved_for_constants,
         learnable,
         spiking,
-        _,
         activates_inside,
         computes_presynaptic,
     ) = info
