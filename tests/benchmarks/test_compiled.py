@@ -1,14 +1,11 @@
 """The compiled loop beside ours."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 cases = pytest.importorskip("comparisons")
 compare = pytest.importorskip("compare")
 loops = pytest.importorskip("loops")

@@ -1,12 +1,8 @@
 """Floors: ceilings that follow from the machine, times that follow from ceilings."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 cases = pytest.importorskip("comparisons")
 floors = pytest.importorskip("floors")
 interleave = pytest.importorskip("interleave")

@@ -2,11 +2,9 @@
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 instructions = pytest.importorskip("instructions")
 
 COUNT = instructions.Count(1_000_000, 50_000, "neuron-step", 0.05)

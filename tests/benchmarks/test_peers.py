@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 cases = pytest.importorskip("comparisons")
 check = pytest.importorskip("check")
 compare = pytest.importorskip("compare")

@@ -1,11 +1,9 @@
 """Tables that are written from files of rows."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 cases = pytest.importorskip("comparisons")
 floors = pytest.importorskip("floors")
 interleave = pytest.importorskip("interleave")

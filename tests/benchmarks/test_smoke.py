@@ -1,13 +1,10 @@
 """The benchmarks at a tiny size: candidates agree, and rows come out whole. No time is judged."""
 
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 cases = pytest.importorskip("comparisons")
 interleave = pytest.importorskip("interleave")
 models = pytest.importorskip("models")
