@@ -1,7 +1,9 @@
 """One case of ours over and over, for a profiler.
 
-perf record -D 5000 -e cpu-clock -o perf.data python benchmarks/repeat.py "b N=512 B=32" both --seconds 10
-perf report -i perf.data --no-children
+    perf record -D 5000 -e cpu-clock -o perf.data python benchmarks/repeat.py "b N=512 B=32" both --seconds 10
+    perf report -i perf.data --no-children
+
+The first seconds, in which everything is imported and made, are left out by ``-D``.
 """
 
 from __future__ import annotations
